@@ -1,0 +1,102 @@
+"""A case: one value of every axis. Ids are built here and parsed nowhere."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cache
+from itertools import product
+
+from conformance.axes import registry
+from conformance.axes.base import Device, Format, Route, Scheme, Size, Subject
+from conformance.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Case:
+    """Subject x scheme x route x format x device."""
+
+    subject: Subject
+    scheme: Scheme
+    route: Route
+    format: Format
+    device: Device
+
+    @property
+    def id(self) -> str:
+        """Readable, sortable and shell-safe: `flux-tiny.int8wo.quantize_.pickle.cpu`."""
+        return ".".join(
+            (self.subject.name, self.scheme.name, self.route.name, self.format.name, self.device)
+        )
+
+    @property
+    def group(self) -> str:
+        """Cases of one group share a built model; a worker takes a whole group."""
+        return f"{self.subject.name}.{self.scheme.name}.{self.device}"
+
+    @property
+    def quantized(self) -> str:
+        """Cases that share it share one quantized model."""
+        return f"{self.subject.name}.{self.scheme.name}.{self.route.name}.{self.device}"
+
+    @property
+    def markers(self) -> tuple[str, ...]:
+        """The pytest markers of this case: its size, its device and its family."""
+        device = "gpu" if self.device is Device.CUDA else "cpu"
+        return (str(self.subject.size), device, self.subject.family.name)
+
+
+def enumerate_cases(
+    subjects: Iterable[Subject] | None = None, devices: Iterable[Device] = tuple(Device)
+) -> Iterator[Case]:
+    """Yield every valid case, ordered so that the cases of a group follow each other."""
+    for subject in registry.subjects().values() if subjects is None else subjects:
+        for scheme in registry.schemes().values():
+            if subject.schemes is not None and scheme.name not in subject.schemes:
+                continue
+            for device, route, form in product(
+                devices, registry.routes().values(), registry.formats().values()
+            ):
+                yield Case(subject, scheme, route, form, device)
+
+
+@cache
+def all_cases() -> dict[str, Case]:
+    """Every case by id."""
+    return {case.id: case for case in enumerate_cases()}
+
+
+def default_cases() -> list[Case]:
+    """The cases of a run that asks for nothing else: tiny models on CPU."""
+    return [
+        case
+        for case in all_cases().values()
+        if case.subject.size is Size.TINY and case.device is Device.CPU
+    ]
+
+
+def find(case_id: str) -> Case:
+    """Return the case with this id.
+
+    Raises:
+        UsageError: there is none.
+    """
+    try:
+        return all_cases()[case_id]
+    except KeyError:
+        raise UsageError(f"no case {case_id!r}; `conformance list` prints the ids") from None
+
+
+def select(globs: Iterable[str], cases: Iterable[Case] | None = None) -> list[Case]:
+    """Return the cases whose id matches one of the globs, in enumeration order.
+
+    Raises:
+        UsageError: a glob matches no case.
+    """
+    pool = list(all_cases().values() if cases is None else cases)
+    chosen: set[str] = set()
+    for glob in globs:
+        matched = {case.id for case in pool if fnmatchcase(case.id, glob)}
+        if not matched:
+            raise UsageError(f"{glob!r} matches no case; `conformance list` prints the ids")
+        chosen |= matched
+    return [case for case in pool if case.id in chosen]
