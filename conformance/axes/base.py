@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from conformance._compat import StrEnum
+from conformance.axes.files import Contents
 from conformance.errors import UnavailableError
 
 
@@ -124,6 +125,11 @@ class Quantization:
     tensors: tuple[str, ...]
     """Names of the tensor subclasses that the weights must have."""
 
+    @property
+    def version_less(self) -> bool:
+        """Is it what a callable of an old release returned, and no config object?"""
+        return callable(self.config)
+
 
 PayloadLimit = Callable[[Sequence[int]], int]
 """Shape of a weight -> the most bytes that its inner tensors may hold together."""
@@ -139,7 +145,7 @@ class Scheme:
     """Newest first; the first that the installed torchao has and accepts is used."""
     payload: PayloadLimit
     sqnr: float | None
-    """Lowest signal to quantization noise ratio (dB) of the output against the unquantized model."""
+    """Lowest signal to quantization noise ratio of the output, in dB, against the bf16 model."""
     reduction: float
     """Largest ratio of file bytes to those of bf16, on subjects that are not tiny."""
     multiple: int = 1
@@ -216,13 +222,12 @@ class Format:
     """`(model, empty directory, shard limit in bytes)`."""
     load: Callable[[Any, Mapping[str, Any], Path, Device], Any]
     """`(model class, model config, directory, device) -> model`."""
-    contents: Callable[[Path], dict[str, str]]
-    """`directory -> {name: digest}` of what the files hold, read without building a tensor
-    subclass; equal contents mean equal checkpoints whatever the order on disk."""
-    payload: Callable[[Path], int]
-    """`directory -> bytes` of tensor data in the files, without headers and indexes."""
+    read: Callable[[Path], Contents]
+    """What the weight files hold, read without the library that wrote them."""
     sharded: bool = False
     splits_weights: bool = False
     """Inner tensors of one weight may lie in different shards."""
     has_config: bool = True
     """A `config.json` is written beside the weights."""
+    has_requires_grad: bool = True
+    """False for state dicts: torch keeps the flag of the model that is assigned to."""

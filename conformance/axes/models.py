@@ -1,0 +1,134 @@
+"""Subjects made real: from the JSON config of a subject to a model, its inputs and its output.
+
+Torch and diffusers are imported where they are used, so that naming a subject costs nothing.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from conformance.axes.base import Subject
+from conformance.errors import UsageError
+
+_PACKAGE = Path(__file__).parents[1]
+# An installed wheel carries the configs inside the package, a checkout beside it.
+_CONFIG_DIRECTORIES = (_PACKAGE / "fixtures" / "models", _PACKAGE.parent / "fixtures" / "models")
+
+NORM_SPREAD = 0.1
+BIAS_SPREAD = 0.1
+
+
+def model_config(subject: Subject) -> dict[str, Any]:
+    """Read the keyword arguments of the subject's model class.
+
+    Raises:
+        UsageError: there is no config file of that name.
+    """
+    file_name = f"{subject.name}.json"
+    for directory in _CONFIG_DIRECTORIES:
+        if (path := directory / file_name).is_file():
+            config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            return config
+    raise UsageError(
+        f"{subject.name} has no model config: add fixtures/models/{file_name},"
+        " or reinstall the package if it was there"
+    )
+
+
+@contextmanager
+def _default_bfloat16() -> Iterator[None]:
+    """Construct in bfloat16: converting afterwards makes diffusers warn about modules it spares."""
+    import torch
+
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _construct(subject: Subject, buffers_on_meta: bool) -> Any:
+    from accelerate import init_empty_weights
+
+    model_class = subject.family.load_class()
+    with _default_bfloat16(), init_empty_weights(include_buffers=buffers_on_meta):
+        return model_class(**model_config(subject)).eval()
+
+
+def build_meta(subject: Subject) -> Any:
+    """Build the subject's model on the meta device: names, shapes and dtypes, no memory.
+
+    Raises:
+        UsageError: the subject has no config file.
+        UnavailableError: the installed diffusers lacks the model class.
+    """
+    return _construct(subject, buffers_on_meta=True)
+
+
+def weight(name: str, shape: tuple[int, ...], seed: int) -> Any:
+    """Draw the parameter of this name: bfloat16, normal, alike in no two names or seeds.
+
+    A matrix or kernel has a variance of 1 / fan-in, which keeps activations in scale; the weight
+    of a norm scatters around 1 and a bias around 0, where a library's own initial values would be
+    all ones and all zeros and could be mistaken for each other.
+
+    Args:
+        name: dotted name in the model; it seeds the draw together with `seed`, so that the value
+            depends neither on the order of construction nor on the diffusers installed.
+        shape: shape of the parameter.
+        seed: seed of the model.
+    """
+    import torch
+
+    digest = blake2b(f"{seed}:{name}".encode(), digest_size=7).digest()
+    generator = torch.Generator("cpu").manual_seed(int.from_bytes(digest, "big"))
+    values = torch.randn(shape, generator=generator, dtype=torch.bfloat16)
+    if len(shape) > 1:
+        return values.mul_((values.numel() / shape[0]) ** -0.5)
+    if name.endswith("weight"):
+        return values.mul_(NORM_SPREAD).add_(1)
+    return values.mul_(BIAS_SPREAD)
+
+
+def build(subject: Subject, seed: int = 0) -> Any:
+    """Build the subject's model on CPU in bfloat16 and evaluation mode, with seeded weights.
+
+    Parameters are allocated once and drawn once; the global random state and the default dtype
+    stay as they were.
+
+    Raises:
+        UsageError: the subject has no config file.
+        UnavailableError: the installed diffusers lacks the model class.
+    """
+    model = _construct(subject, buffers_on_meta=False)
+    weights = {
+        name: weight(name, tuple(parameter.shape), seed)
+        for name, parameter in model.named_parameters()
+    }
+    # Not strict: persistent buffers keep the values that the constructor gave them.
+    model.load_state_dict(weights, strict=False, assign=True)
+    return model
+
+
+def inputs(subject: Subject, seed: int = 0) -> dict[str, Any]:
+    """Build the keyword arguments of one forward pass, on CPU; equal seeds give equal bits."""
+    return subject.family.inputs(model_config(subject), seed)
+
+
+def forward(model: Any, arguments: Mapping[str, Any]) -> Any:
+    """Run the model without gradients on inputs moved to its device; return the sample tensor."""
+    import torch
+
+    moved = {name: _to(value, model.device) for name, value in arguments.items()}
+    with torch.no_grad():
+        return model(**moved, return_dict=False)[0]
+
+
+def _to(value: Any, device: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_to(part, device) for part in value)
+    return value.to(device)

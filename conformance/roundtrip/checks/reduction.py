@@ -1,0 +1,33 @@
+"""The checkpoint is smaller than the bf16 one by the ratio that the scheme promises.
+
+Asked of models with at least 10 M parameters: in a tiny one, scales and headers outweigh weights.
+The bf16 size is two bytes for every element of the state dict.
+
+What to do: if `payload` is silent, too little of the model was quantized; see `coverage`.
+"""
+
+import math
+from collections.abc import Iterator
+
+from conformance.axes.base import Size
+from conformance.roundtrip.evidence import Check, Difference, Evidence, Side
+from conformance.roundtrip.outcome import Harm, Stage
+from conformance.roundtrip.record import Record
+
+
+def run(evidence: Evidence) -> Iterator[Difference]:
+    """Compare file bytes with the bf16 bytes."""
+    if evidence.case.subject.size is Size.TINY:
+        return
+    promised = evidence.case.scheme.reduction
+    ratio = sum(evidence.record.file_bytes.values()) / bf16_bytes(evidence.record)
+    if ratio > promised:
+        yield Difference("files", "reduction is not reached", f"{promised:.3f}", f"{ratio:.3f}")
+
+
+def bf16_bytes(record: Record) -> int:
+    """Return the bytes of the same state dict in bfloat16."""
+    return sum(2 * math.prod(facts.shape) for facts in record.facts.saved.values())
+
+
+CHECK = Check("reduction", Stage.SIZE, Side.WRITER, Harm.ALTERED, run)

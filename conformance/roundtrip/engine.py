@@ -1,0 +1,196 @@
+"""Run cases in worker processes: torch is imported once, beside us, and forked from there.
+
+Every case is written and verified in a writer, one per group of cases, and verified again in a
+reader that is forked for it alone.
+"""
+
+import multiprocessing
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from conformance.case import Case
+from conformance.errors import UsageError
+from conformance.roundtrip import worker
+from conformance.roundtrip.merge import merge, worth_reading
+from conformance.roundtrip.outcome import NoResult, NoResultKind, Outcome, Stage
+
+TIMEOUT = 300.0
+"""Seconds that a worker may take for one case."""
+
+
+def start_method() -> str:
+    """Fork from a server that has imported torch, where the platform can; else start anew."""
+    return "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+
+
+def context() -> Any:
+    """Return the multiprocessing context of the workers."""
+    chosen = multiprocessing.get_context(start_method())
+    if start_method() == "forkserver":
+        chosen.set_forkserver_preload(["__main__", "conformance.roundtrip.preload"])
+    return chosen
+
+
+class EndedError(Exception):
+    """A worker died or took too long."""
+
+    def __init__(self, no_result: NoResult) -> None:
+        super().__init__(no_result.reason)
+        self.no_result = no_result
+
+
+class Worker:
+    """A process that answers over a pipe."""
+
+    def __init__(self, target: Callable[..., None], *arguments: str) -> None:
+        self.connection, theirs = multiprocessing.Pipe()
+        self.process = context().Process(target=target, args=(theirs, *arguments), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def outcome(self, timeout: float) -> Outcome:
+        """Wait for the outcome of the case that the worker has.
+
+        Raises:
+            EndedError: it died by a signal or took longer than `timeout` seconds.
+            UsageError: the libraries under test do not import.
+        """
+        deadline, stage = time.monotonic() + timeout, None
+        while True:
+            if not self.connection.poll(max(0.0, deadline - time.monotonic())):
+                self.kill()
+                reason = f"no answer within {timeout:g} s"
+                raise EndedError(NoResult(NoResultKind.TIMEOUT, reason, stage))
+            try:
+                message = self.connection.recv()
+            except (EOFError, ConnectionResetError):
+                raise EndedError(self._death(stage)) from None
+            if isinstance(message, str):
+                stage = Stage(message)
+            elif "import_error" in message:
+                raise UsageError(message["import_error"])
+            else:
+                return Outcome.from_json(message)
+
+    def send(self, request: Any) -> None:
+        """Give the worker a request; a dead one is noticed when it should answer."""
+        try:
+            self.connection.send(request)
+        except (BrokenPipeError, ConnectionResetError):
+            return
+
+    def kill(self) -> None:
+        """End the process now."""
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
+
+    def close(self) -> None:
+        """Let the process end by itself, and end it if it does not."""
+        self.send(None)
+        self.connection.close()
+        self.process.join(5)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+
+    def _death(self, stage: Stage | None) -> NoResult:
+        self.process.join()
+        code = self.process.exitcode or 0
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return NoResult(NoResultKind.KILLED, f"the process ended by {how}", stage)
+
+
+@dataclass
+class _Crew:
+    """The writer of a group."""
+
+    group: str
+    writer: Worker
+    directory: Path
+
+
+class Engine:
+    """Runs cases one after another; best in the order of their groups."""
+
+    def __init__(
+        self,
+        timeout: float = TIMEOUT,
+        writer: Callable[..., None] = worker.writer,
+        reader: Callable[..., None] = worker.reader,
+    ) -> None:
+        self.timeout = timeout
+        self._writer, self._reader = writer, reader
+        self.directory = Path(tempfile.mkdtemp(prefix="conformance-"))
+        self._crew: _Crew | None = None
+        self._count = 0
+
+    def __enter__(self) -> "Engine":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the workers and remove every file."""
+        self._dismiss()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def run(self, case: Case) -> Outcome:
+        """Run one case in both processes and return what it gave.
+
+        Raises:
+            UsageError: the libraries under test do not import.
+        """
+        self._count += 1
+        target = self.directory / f"{self._count}"
+        target.mkdir()
+        try:
+            same = self._write(case, target)
+            return merge(same, self._read(case, target)) if worth_reading(same) else same
+        finally:
+            shutil.rmtree(target, ignore_errors=True)
+
+    def _write(self, case: Case, target: Path) -> Outcome:
+        crew = self._crew_for(case)
+        crew.writer.send((case.id, str(target)))
+        try:
+            return crew.writer.outcome(self.timeout)
+        except EndedError as ended:
+            self._dismiss()
+            return Outcome(case.id, no_result=ended.no_result)
+
+    def _read(self, case: Case, target: Path) -> Outcome:
+        reader = Worker(self._reader, case.id, str(target))
+        try:
+            return reader.outcome(self.timeout)
+        except EndedError as ended:
+            return Outcome(case.id, no_result=ended.no_result)
+        finally:
+            reader.close()
+
+    def _crew_for(self, case: Case) -> _Crew:
+        if self._crew is None or self._crew.group != case.group:
+            self._dismiss()
+            directory = self.directory / "workshop"
+            directory.mkdir()
+            self._crew = _Crew(case.group, Worker(self._writer, str(directory)), directory)
+        return self._crew
+
+    def _dismiss(self) -> None:
+        if self._crew is not None:
+            self._crew.writer.close()
+            shutil.rmtree(self._crew.directory, ignore_errors=True)
+            self._crew = None

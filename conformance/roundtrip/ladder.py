@@ -1,0 +1,94 @@
+"""Climb the stages: time each one, and turn what goes wrong into a failure at that stage."""
+
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from conformance.errors import UnavailableError
+from conformance.roundtrip.outcome import Failure, NoResult, NoResultKind, Reader, Stage, Step
+
+
+class HarnessError(Exception):
+    """The suite cannot vouch for its own measurement; the message says why."""
+
+
+class BrokenError(Exception):
+    """A library under test failed at a stage."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+class NoResultError(Exception):
+    """The case ends without a verdict."""
+
+    def __init__(self, no_result: NoResult) -> None:
+        super().__init__(no_result.reason)
+        self.no_result = no_result
+
+
+# Before the libraries under test are asked to quantize, what breaks is ours or the environment's.
+OURS = frozenset({Stage.RESOLVE, Stage.BUILD})
+
+
+@dataclass
+class Ladder:
+    """The stages that one reader or writer has gone through."""
+
+    reader: Reader
+    announce: Callable[[Stage], None] = lambda _: None
+    """Told of each stage as it begins, so that somebody knows where a process died."""
+    steps: list[Step] = field(default_factory=list)
+
+    @contextmanager
+    def stage(self, stage: Stage, directory: Path | None = None) -> Iterator[None]:
+        """Run the block as a stage; after a failure the files in `directory` are its leftovers.
+
+        Raises:
+            BrokenError: the libraries under test raised.
+            NoResultError: the case cannot be measured.
+        """
+        self.announce(stage)
+        start = time.perf_counter()
+        try:
+            yield
+        except (BrokenError, NoResultError):
+            raise
+        except UnavailableError as error:
+            raise NoResultError(NoResult(NoResultKind.SKIPPED, str(error), stage)) from error
+        except HarnessError as error:
+            raise NoResultError(NoResult(NoResultKind.HARNESS_ERROR, str(error), stage)) from error
+        except Exception as error:
+            raise self._ended(error, stage, directory) from error
+        finally:
+            self.steps.append(Step(stage, time.perf_counter() - start, self.reader))
+
+    def _ended(self, error: Exception, stage: Stage, directory: Path | None) -> Exception:
+        text = f"{type(error).__name__}: {error}"
+        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+            return NoResultError(NoResult(NoResultKind.OUT_OF_MEMORY, text, stage))
+        if stage in OURS:
+            return NoResultError(NoResult(NoResultKind.HARNESS_ERROR, text, stage))
+        return BrokenError(
+            Failure(
+                stage=stage,
+                type=type(error).__name__,
+                message=str(error),
+                traceback="".join(traceback.format_exception(error)),
+                reader=self.reader,
+                leftovers=tuple(file_sizes(directory)) if directory else (),
+            )
+        )
+
+
+def file_sizes(directory: Path) -> dict[str, int]:
+    """Return the size of every file below a directory, by relative name."""
+    return {
+        path.relative_to(directory).as_posix(): path.stat().st_size
+        for path in sorted(directory.rglob("*"))
+        if path.is_file()
+    }

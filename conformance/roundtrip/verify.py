@@ -1,0 +1,129 @@
+"""Verify a record against what a reader gets."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from conformance.axes import models
+from conformance.case import Case
+from conformance.roundtrip import checks
+from conformance.roundtrip.evidence import Evidence, Resaved, Side
+from conformance.roundtrip.facts import ModelFacts
+from conformance.roundtrip.ladder import Ladder
+from conformance.roundtrip.observe import leaves_of, named_tensors, observe
+from conformance.roundtrip.oracle import difference, oracle_tensor
+from conformance.roundtrip.outcome import Finding, Stage
+from conformance.roundtrip.record import Record
+from conformance.roundtrip.workshop import output_facts, shard_limit, sqnr, twice
+from conformance.roundtrip.write import CHECKPOINT, read_config
+
+ROUNDS = 2
+"""Saves after the first; with the first one they make three."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one reader got, and what the checks say."""
+
+    findings: list[Finding]
+    sqnr: float | None
+
+
+def read(case: Case, directory: Path, ladder: Ladder) -> Any:
+    """Load the checkpoint.
+
+    Raises:
+        BrokenError: the loader failed.
+    """
+    with ladder.stage(Stage.LOAD):
+        return load(case, directory / CHECKPOINT)
+
+
+def load(case: Case, checkpoint: Path) -> Any:
+    """Load a checkpoint the way of the case's format."""
+    family, config = case.subject.family, models.model_config(case.subject)
+    return case.format.load(family.load_class(), config, checkpoint, case.device).eval()
+
+
+def verify(case: Case, directory: Path, ladder: Ladder, model: Any) -> Reading:
+    """Compare a model that was read with the record beside its checkpoint.
+
+    Raises:
+        BrokenError: the reloaded model cannot be looked at or called.
+    """
+    record = Record.load(directory)
+    with ladder.stage(Stage.STRUCTURE):
+        facts = observe(model)
+    evidence = Evidence(
+        case=case,
+        record=record,
+        reloaded=facts,
+        explain=lambda path: explain(directory, model, None, path),
+    )
+    if record.output is not None and not on_meta(facts):
+        with ladder.stage(Stage.OUTPUT):
+            evidence = with_output(evidence, case, directory, model)
+    return Reading(checks.ask(evidence, Side.READER), evidence.sqnr)
+
+
+def on_meta(facts: ModelFacts) -> bool:
+    """Does a tensor lack its data? Calling such a model computes with stray memory."""
+    return any(inner.device == "meta" for _, _, inner in facts.leaves())
+
+
+def with_output(evidence: Evidence, case: Case, directory: Path, model: Any) -> Evidence:
+    """Call the reloaded model and add what came out."""
+    record = evidence.record
+    inputs = models.inputs(case.subject, record.seed)
+    output = models.forward(model, inputs)
+    if output_facts(output) != record.output:
+        # A difference counts only if the model agrees with itself.
+        output = twice(model, inputs)
+    reference = oracle_tensor(directory, "output:reference", output)
+    return replace(
+        evidence,
+        output=output_facts(output),
+        sqnr=None if reference is None else sqnr(reference, output),
+        explain=lambda path: explain(directory, model, output, path),
+    )
+
+
+def explain(directory: Path, model: Any, output: torch.Tensor | None, path: str) -> str:
+    """Say where and by how much a tensor or the output differs from the record's."""
+    if path.startswith("output:"):
+        got = output
+    else:
+        key, _, name = path.rpartition("/")
+        got = dict(leaves_of(named_tensors(model)[key][1]))[name]
+    if got is None:
+        return ""
+    wanted = oracle_tensor(directory, path, got)
+    return "" if wanted is None else difference(wanted, got)
+
+
+def resave(case: Case, directory: Path, ladder: Ladder, model: Any) -> list[Finding]:
+    """Save what was read, read that and save it once more; compare with the first save.
+
+    Raises:
+        BrokenError: a later save or load failed.
+    """
+    record = Record.load(directory)
+    with ladder.stage(Stage.RESAVE):
+        rounds = tuple(_rounds(case, directory, model, record))
+    return checks.ask(Evidence(case=case, record=record, resaved=rounds), Side.RESAVER)
+
+
+def _rounds(case: Case, directory: Path, model: Any, record: Record) -> Iterator[Resaved]:
+    limit = shard_limit(record.facts)
+    for number in range(2, 2 + ROUNDS):
+        target = directory / f"{CHECKPOINT}-{number}"
+        target.mkdir()
+        case.format.save(model, target, limit)
+        yield Resaved(case.format.read(target).digests, read_config(case, target))
+        if number <= ROUNDS:
+            model = load(case, target)
+        shutil.rmtree(target)

@@ -1,0 +1,83 @@
+"""The two worker processes. A case that hangs or dies in one takes nothing else with it."""
+
+import faulthandler
+import signal
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from conformance.case import find
+from conformance.roundtrip.outcome import NoResult, NoResultKind, Outcome, Stage
+from conformance.roundtrip.quiet import quietly
+
+LOG = "worker.log"
+
+
+def writer(connection: Connection, workshop_directory: str) -> None:
+    """Write and verify the cases that arrive as `(case id, directory)`, until None does."""
+    directory = Path(workshop_directory)
+    with _at_work(directory / LOG):
+        if not libraries_import(connection):
+            return
+        from conformance.roundtrip.run import write_and_verify
+        from conformance.roundtrip.workshop import Workshop
+
+        workshop = Workshop(directory)
+        while (request := connection.recv()) is not None:
+            case, target = find(request[0]), Path(request[1])
+            announce = announcer(connection)
+            _answer(connection, case.id, lambda: write_and_verify(case, workshop, target, announce))
+
+
+def reader(connection: Connection, case_id: str, target: str) -> None:
+    """Verify one checkpoint that another process wrote."""
+    directory = Path(target)
+    with _at_work(directory / LOG):
+        from conformance.roundtrip.run import verify_again
+
+        case, announce = find(case_id), announcer(connection)
+        _answer(connection, case_id, lambda: verify_again(case, directory, announce))
+
+
+def announcer(connection: Connection) -> Callable[[Stage], None]:
+    """Return a function that tells the engine which stage begins."""
+    return lambda stage: connection.send(str(stage))
+
+
+def _answer(connection: Connection, case_id: str, work: Callable[[], Outcome]) -> None:
+    try:
+        outcome = work()
+    except Exception:  # noqa: BLE001 - our own mistake must not cost the other cases
+        reason = traceback.format_exc(limit=-6)
+        outcome = Outcome(case_id, no_result=NoResult(NoResultKind.HARNESS_ERROR, reason))
+    connection.send(outcome.to_json())
+
+
+@contextmanager
+def _at_work(log: Path) -> Iterator[None]:
+    """Leave Ctrl-C to the engine, and write crashes and library chatter to `log`."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with quietly(log), log.open("a") as crashes:
+        faulthandler.enable(crashes)
+        with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the engine went away
+            yield
+        faulthandler.disable()
+
+
+def libraries_import(connection: Connection) -> bool:
+    """Tell the engine when the libraries under test do not import."""
+    from conformance.roundtrip import preload
+
+    if preload.error is not None:
+        connection.send({"import_error": import_error(preload.error)})
+    return preload.error is None
+
+
+def import_error(error: BaseException) -> str:
+    """Return one line on why the libraries do not import, with the mend."""
+    text = f"{type(error).__name__}: {error}".splitlines()[0]
+    if isinstance(error, ModuleNotFoundError):
+        return f"{text}; install it: python -m pip install {error.name}"
+    return f"{text}; these versions do not import together, install versions that do"

@@ -1,0 +1,219 @@
+"""Build and quantize once for all the cases that share it; hold one of each at a time."""
+
+import copy
+import math
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from conformance.axes import models
+from conformance.axes.base import Device, Quantization, Quantized, Subject
+from conformance.case import Case
+from conformance.errors import UnavailableError
+from conformance.roundtrip.facts import ModelFacts
+from conformance.roundtrip.ladder import HarnessError, Ladder
+from conformance.roundtrip.observe import digest, named_tensors, observe, plain
+from conformance.roundtrip.oracle import save_oracle
+from conformance.roundtrip.outcome import Stage
+from conformance.roundtrip.record import Output
+
+BYTES_PER_PARAMETER = 6
+"""Memory for the bf16 model, a bf16 copy that is quantized, and the model that is loaded back."""
+
+
+@dataclass
+class Base:
+    """The unquantized model of a subject on a device."""
+
+    subject: Subject
+    device: Device
+    seed: int
+    directory: Path
+    model: Any
+    inputs: Mapping[str, Any]
+    output: torch.Tensor
+
+    @cached_property
+    def checkpoint(self) -> Path:
+        """The model saved as bf16 safetensors, for routes that load."""
+        self.model.save_pretrained(self.directory)
+        return self.directory
+
+    @cached_property
+    def linears(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the weights of all Linears by key."""
+        return {
+            f"{name}.weight": tuple(module.weight.shape)
+            for name, module in self.model.named_modules()
+            if isinstance(module, torch.nn.Linear)
+        }
+
+
+@dataclass(frozen=True)
+class Product:
+    """A quantized model and everything that is known of it before it is saved."""
+
+    base: Base
+    model: Any
+    facts: ModelFacts
+    quantization: Quantization
+    caller: tuple[Any, Any]
+    """The caller's config before and after quantizing."""
+    storage_only: str
+    """Why the output is not judged; empty when it is."""
+    output: torch.Tensor | None
+    directory: Path
+    """Where the oracle lies."""
+
+
+class Workshop:
+    """Makes models for the cases that it is given, best in the order of their groups."""
+
+    def __init__(self, directory: Path, seed: int = 0) -> None:
+        self.directory = directory
+        self.seed = seed
+        self._base: Base | None = None
+        self._product: tuple[str, Product] | None = None
+
+    def product(self, case: Case, ladder: Ladder) -> Product:
+        """Return the quantized model of the case; the last one is kept.
+
+        Raises:
+            NoResultError, BrokenError: see `Ladder.stage`.
+        """
+        if self._product is None or self._product[0] != case.quantized:
+            self._product = None
+            self._product = (case.quantized, self._make(case, ladder))
+        return self._product[1]
+
+    def _make(self, case: Case, ladder: Ladder) -> Product:
+        with ladder.stage(Stage.RESOLVE):
+            require_device(case.device)
+            require_memory(case.subject)
+            quantization = case.scheme.resolve()
+            storage, storage_only = how_far(case)
+        with ladder.stage(Stage.BUILD):
+            base = self._base_of(case)
+        how = Quantized(
+            case.scheme,
+            quantization,
+            base.checkpoint,
+            storage,
+            case.device,
+        )
+        before = plain(quantization.config)
+        with ladder.stage(Stage.QUANTIZE):
+            model = case.route.quantize(copy.deepcopy(base.model), how).eval()
+            return self._examine(case, base, model, how, before, storage_only)
+
+    def _base_of(self, case: Case) -> Base:
+        subject, device = case.subject, case.device
+        if self._base is None or (self._base.subject, self._base.device) != (subject, device):
+            self._base = None
+            model = models.build(subject, self.seed).to(str(device))
+            inputs = models.inputs(subject, self.seed)
+            directory = self.directory / f"{subject.name}.{device}"
+            shutil.rmtree(directory, ignore_errors=True)
+            output = models.forward(model, inputs)
+            self._base = Base(subject, device, self.seed, directory, model, inputs, output)
+        return self._base
+
+    def _examine(
+        self, case: Case, base: Base, model: Any, how: Quantized, before: Any, storage_only: str
+    ) -> Product:
+        facts = observe(model)
+        output = None if storage_only else twice(model, base.inputs)
+        not_vacuous(facts, output, base.output)
+        directory = self.directory / case.quantized
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True)
+        outputs = {"reference": base.output} | ({} if output is None else {"quantized": output})
+        save_oracle(directory, named_tensors(model), outputs)
+        after = plain(how.quantization.config)
+        return Product(
+            base, model, facts, how.quantization, (before, after), storage_only, output, directory
+        )
+
+
+def require_device(device: Device) -> None:
+    """Raise UnavailableError where there is no such device."""
+    if device is Device.CUDA and not torch.cuda.is_available():
+        raise UnavailableError("no CUDA")
+
+
+def require_memory(subject: Subject) -> None:
+    """Raise UnavailableError where the models of a case would not fit into memory."""
+    import psutil
+
+    needed = subject.parameters * BYTES_PER_PARAMETER
+    available = psutil.virtual_memory().available
+    if needed > available:
+        raise UnavailableError(
+            f"needs {needed / 2**30:.1f} GiB of memory, {available / 2**30:.1f} GiB are available"
+        )
+
+
+def how_far(case: Case) -> tuple[Any, str]:
+    """Return the storage builder if one is needed, and why the output cannot be judged.
+
+    Raises:
+        UnavailableError: neither quantizing nor building the storage is possible here.
+    """
+    missing = case.scheme.quantizing.missing(case.device)
+    if missing is None:
+        return None, case.scheme.kernel.missing(case.device) or ""
+    if case.scheme.storage is None:
+        raise UnavailableError(missing)
+    return case.scheme.storage, missing
+
+
+def twice(model: Any, inputs: Mapping[str, Any]) -> torch.Tensor:
+    """Call the model twice and return the output.
+
+    Raises:
+        HarnessError: the two outputs differ, so no comparison of outputs would mean anything.
+    """
+    first, second = models.forward(model, inputs), models.forward(model, inputs)
+    if digest(first) != digest(second):
+        raise HarnessError("the same model gave two different outputs for the same inputs")
+    return first
+
+
+def not_vacuous(facts: ModelFacts, output: torch.Tensor | None, reference: torch.Tensor) -> None:
+    """Raise HarnessError when there would be nothing to compare."""
+    if not facts.quantized:
+        raise HarnessError("no tensor was quantized")
+    if any(not inner.digest for _, _, inner in facts.leaves()):
+        raise HarnessError("the model to be saved holds tensors on the meta device")
+    if output is not None and digest(output) == digest(reference):
+        raise HarnessError("the quantized model's output equals the unquantized model's")
+
+
+def output_facts(output: torch.Tensor) -> Output:
+    """Return the facts of an output."""
+    return Output(digest(output), str(output.dtype), tuple(output.shape))
+
+
+def sqnr(reference: torch.Tensor, output: torch.Tensor) -> float:
+    """Return the signal to quantization noise ratio in dB; infinite for equal tensors."""
+    signal, noisy = reference.double().cpu(), output.double().cpu()
+    noise = float(((signal - noisy) ** 2).sum())
+    if noise == 0:
+        return math.inf
+    power = float((signal**2).sum())
+    return 10 * math.log10(power / noise) if power and math.isfinite(noise) else -math.inf
+
+
+def shard_limit(facts: ModelFacts) -> int:
+    """Return a shard limit under which the largest quantized inner tensor stands alone.
+
+    Its scale then lies in another shard, so that the shards of a weight must be put together.
+    """
+    return (
+        max(inner.bytes for each in facts.quantized.values() for inner in each.inner.values()) - 1
+    )

@@ -1,0 +1,147 @@
+"""Write a checkpoint together with the record of what must come back."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from conformance.axes.files import Contents
+from conformance.case import Case
+from conformance.roundtrip import checks
+from conformance.roundtrip.checks.reduction import bf16_bytes
+from conformance.roundtrip.evidence import Evidence, Side
+from conformance.roundtrip.facts import ModelFacts
+from conformance.roundtrip.ladder import HarnessError, Ladder, file_sizes
+from conformance.roundtrip.outcome import Finding, Stage
+from conformance.roundtrip.record import ORACLE, Record
+from conformance.roundtrip.workshop import Product, Workshop, output_facts, shard_limit
+
+CHECKPOINT = "checkpoint"
+DISTRIBUTIONS = ("torch", "torchao", "diffusers", "huggingface_hub", "safetensors", "accelerate")
+
+
+class NothingWrittenError(Exception):
+    """A save returned and left no checkpoint."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """A checkpoint on disk, its record, and what the writer's checks say."""
+
+    record: Record
+    product: Product
+    findings: list[Finding]
+
+    @property
+    def measures(self) -> dict[str, float]:
+        """Sizes, for the results."""
+        return {
+            "payload_bytes": self.record.payload_bytes,
+            "file_bytes": sum(self.record.file_bytes.values()),
+            "bf16_bytes": bf16_bytes(self.record),
+            "quantized_tensors": len(self.record.facts.quantized),
+            "inner_tensors": sum(1 for _ in self.record.facts.leaves()),
+        }
+
+
+def write(case: Case, workshop: Workshop, directory: Path, ladder: Ladder) -> Written:
+    """Quantize, save to `directory/checkpoint`, and put the record beside it.
+
+    Raises:
+        BrokenError: a library under test failed.
+        NoResultError: the case cannot be measured.
+    """
+    product = workshop.product(case, ladder)
+    checkpoint = directory / CHECKPOINT
+    checkpoint.mkdir(parents=True)
+    with ladder.stage(Stage.SAVE, checkpoint):
+        case.format.save(product.model, checkpoint, shard_limit(product.facts))
+    with ladder.stage(Stage.INSPECT):
+        contents = inspect(case, checkpoint, product.facts)
+        record = _record(case, product, contents, checkpoint, workshop.seed)
+        record.save(directory)
+        if (product.directory / ORACLE).exists():
+            shutil.copyfile(product.directory / ORACLE, directory / ORACLE)
+        evidence = Evidence(
+            case=case,
+            record=record,
+            tensors=product.quantization.tensors,
+            linears=product.base.linears,
+            caller=product.caller,
+        )
+        return Written(record, product, checks.ask(evidence, Side.WRITER))
+
+
+def inspect(case: Case, checkpoint: Path, facts: ModelFacts) -> Contents:
+    """Read the files back without the library that wrote them.
+
+    Raises:
+        NothingWrittenError: there are no weights, or no `config.json` where there must be one.
+        HarnessError: a sharded case was not really split.
+    """
+    contents = case.format.read(checkpoint)
+    if not contents.pieces:
+        raise NothingWrittenError("the save returned without an error and wrote no weights")
+    if case.format.has_config and not (checkpoint / "config.json").exists():
+        raise NothingWrittenError("the save returned without an error and wrote no config.json")
+    if case.format.sharded:
+        _shards_bite(case, contents, facts)
+    return contents
+
+
+def _shards_bite(case: Case, contents: Contents, facts: ModelFacts) -> None:
+    shards: dict[str, set[str]] = {}
+    for piece in contents.pieces:
+        file, _, name = piece.name.partition("/")
+        shards.setdefault(name, set()).add(file)
+    if len({file for files in shards.values() for file in files}) < 2:
+        raise HarnessError("a sharded case wrote a single shard")
+    if not case.format.splits_weights:
+        return
+    for key in facts.quantized:
+        module, _, weight = key.rpartition(".")
+        # torchao 0.14 wrote `module.weight:scale`, later releases write `module._weight_scale`.
+        prefixes = (f"{module}._{weight}_", f"{key}:")
+        files = [shards[name] for name in shards if name.startswith(prefixes)]
+        if len(set().union(*files)) > 1:
+            return
+    raise HarnessError("no quantized weight has its inner tensors in two shards")
+
+
+def _record(
+    case: Case, product: Product, contents: Contents, checkpoint: Path, seed: int
+) -> Record:
+    return Record(
+        case=case.id,
+        seed=seed,
+        facts=product.facts,
+        config=read_config(case, checkpoint),
+        digests=contents.digests,
+        payload_bytes=contents.payload,
+        file_bytes=file_sizes(checkpoint),
+        output=None if product.output is None else output_facts(product.output),
+        reference=output_facts(product.base.output),
+        versions=observed_versions(),
+    )
+
+
+def read_config(case: Case, checkpoint: Path) -> Mapping[str, Any] | None:
+    """Return `config.json` of a checkpoint whose format has one."""
+    if not case.format.has_config:
+        return None
+    config: dict[str, Any] = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+    return config
+
+
+def observed_versions() -> dict[str, str]:
+    """Return the versions of the distributions that matter, as they are installed."""
+    versions = {}
+    for name in DISTRIBUTIONS:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "missing"
+    return versions
