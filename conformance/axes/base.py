@@ -106,6 +106,8 @@ class Recipe:
     """Tensor subclasses that it gives, by the config's `version` (0 where there is none)."""
     arguments: Callable[[], Mapping[str, Any]] = dict
     """Keyword arguments; a function, because most of them are torchao objects."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Attributes set afterwards, for a config class whose constructor takes no arguments."""
 
     def find(self) -> Any | None:
         """Return the config class or callable, or None when the installed torchao lacks it."""
@@ -114,6 +116,20 @@ class Recipe:
             return getattr(importlib.import_module(module), name, None)
         except ModuleNotFoundError:
             return None
+
+    def build(self) -> Any | None:
+        """Return the config, or None when the installed torchao lacks it."""
+        factory = self.find()
+        if factory is None:
+            return None
+        config = factory(**self.arguments())
+        for name, value in self.settings.items():
+            setattr(config, name, value)
+        return config
+
+
+REFUSALS = (TypeError, ValueError, AttributeError, AssertionError, ImportError, RuntimeError)
+"""How torchao says that it does not accept a config, or that a module of it cannot be imported."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +166,8 @@ class Scheme:
     """Largest ratio of file bytes to those of bf16, on subjects that are not tiny."""
     multiple: int = 1
     """`in_features` of a Linear must be a multiple of it, or the layer is left as it is."""
+    rows: int = 1
+    """`out_features` must be a multiple of it, likewise."""
     quantizing: Needs = field(default_factory=Needs)
     kernel: Needs = field(default_factory=Needs)
     """What a forward pass needs. Where only this is missing, the case is `storage only`."""
@@ -172,14 +190,13 @@ class Scheme:
         """
         reasons = []
         for recipe in self.recipes:
-            factory = recipe.find()
-            if factory is None:
-                reasons.append(f"{recipe.symbol.partition(':')[2]} is not in this torchao")
-                continue
             try:
-                config = factory(**recipe.arguments())
-            except (TypeError, ValueError, AttributeError, AssertionError, ImportError) as error:
+                config = recipe.build()
+            except REFUSALS as error:
                 reasons.append(f"{type(error).__name__}: {error}")
+                continue
+            if config is None:
+                reasons.append(f"{recipe.symbol.partition(':')[2]} is not in this torchao")
                 continue
             version = int(getattr(config, "version", 0))
             if version not in recipe.tensors:

@@ -63,21 +63,26 @@ class Worker:
             UsageError: the libraries under test do not import.
         """
         deadline, stage = time.monotonic() + timeout, None
-        while True:
-            if not self.connection.poll(max(0.0, deadline - time.monotonic())):
-                self.kill()
-                reason = f"no answer within {timeout:g} s"
-                raise EndedError(NoResult(NoResultKind.TIMEOUT, reason, stage))
-            try:
-                message = self.connection.recv()
-            except (EOFError, ConnectionResetError):
-                raise EndedError(self._death(stage)) from None
-            if isinstance(message, str):
-                stage = Stage(message)
-            elif "import_error" in message:
-                raise UsageError(message["import_error"])
-            else:
-                return Outcome.from_json(message)
+        while isinstance(message := self.receive(deadline - time.monotonic(), stage), str):
+            stage = Stage(message)
+        return Outcome.from_json(message)
+
+    def receive(self, timeout: float, stage: Stage | None = None) -> Any:
+        """Wait for the next message.
+
+        Raises:
+            EndedError, UsageError: see `outcome`.
+        """
+        if not self.connection.poll(max(0.0, timeout)):
+            self.kill()
+            raise EndedError(NoResult(NoResultKind.TIMEOUT, "the time for a case is over", stage))
+        try:
+            message = self.connection.recv()
+        except (EOFError, ConnectionResetError):
+            raise EndedError(self._death(stage)) from None
+        if isinstance(message, dict) and "import_error" in message:
+            raise UsageError(message["import_error"])
+        return message
 
     def send(self, request: Any) -> None:
         """Give the worker a request; a dead one is noticed when it should answer."""
@@ -194,3 +199,20 @@ class Engine:
             self._crew.writer.close()
             shutil.rmtree(self._crew.directory, ignore_errors=True)
             self._crew = None
+
+
+def probe() -> dict[tuple[str, str], str]:
+    """Return by scheme and device what a case can give here, asked in a worker.
+
+    Raises:
+        UsageError: the libraries under test do not import, or do not survive the question.
+    """
+    with tempfile.TemporaryDirectory(prefix="conformance-") as directory:
+        prober = Worker(worker.prober, f"{directory}/{worker.LOG}")
+        try:
+            answer: dict[tuple[str, str], str] = prober.receive(TIMEOUT)
+        except EndedError as ended:
+            raise UsageError(f"torchao cannot be asked for its schemes: {ended}") from None
+        finally:
+            prober.close()
+        return answer

@@ -119,7 +119,7 @@ def plain(value: Any) -> Any:
 
 def _flatten(tensor: torch.Tensor) -> tuple[list[str], Any]:
     try:
-        names, context = tensor.__tensor_flatten__()  # type: ignore[attr-defined]
+        names, context = tensor.__tensor_flatten__()
     except AttributeError as error:
         raise TypeError(f"{type(tensor).__name__} has no __tensor_flatten__") from error
     return list(names), context
@@ -181,4 +181,4 @@ def _aliases(tensors: Mapping[str, tuple[str, torch.Tensor]]) -> tuple[tuple[str
 
 def _extent(tensor: torch.Tensor) -> int:
     last = sum((size - 1) * step for size, step in zip(tensor.shape, tensor.stride(), strict=True))
-    return (last + 1) * tensor.element_size()
+    return int((last + 1) * tensor.element_size())

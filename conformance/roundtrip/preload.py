@@ -1,7 +1,7 @@
 """What every worker process has imported before it is forked: what a plain reader imports.
 
-A reader of the published recipe imports torch and a model class of diffusers. Whatever a writer imports beyond that
-it imports in its own process, so a forked reader has not imported it.
+A reader of the published recipe imports torch and a model class of diffusers. Whatever a writer
+imports beyond that it imports in its own process, so a forked reader has not imported it.
 """
 
 import os

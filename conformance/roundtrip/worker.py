@@ -5,9 +5,12 @@ import signal
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from conformance.axes import registry
+from conformance.axes.base import Device
 from conformance.case import find
 from conformance.roundtrip.outcome import NoResult, NoResultKind, Outcome, Stage
 from conformance.roundtrip.quiet import quietly
@@ -26,9 +29,9 @@ def writer(connection: Connection, workshop_directory: str) -> None:
 
         workshop = Workshop(directory)
         while (request := connection.recv()) is not None:
-            case, target = find(request[0]), Path(request[1])
-            announce = announcer(connection)
-            _answer(connection, case.id, lambda: write_and_verify(case, workshop, target, announce))
+            case_id, target = request
+            work = partial(write_and_verify, find(case_id), workshop, Path(target))
+            _answer(connection, case_id, work)
 
 
 def reader(connection: Connection, case_id: str, target: str) -> None:
@@ -37,18 +40,32 @@ def reader(connection: Connection, case_id: str, target: str) -> None:
     with _at_work(directory / LOG):
         from conformance.roundtrip.run import verify_again
 
-        case, announce = find(case_id), announcer(connection)
-        _answer(connection, case_id, lambda: verify_again(case, directory, announce))
+        _answer(connection, case_id, partial(verify_again, find(case_id), directory))
 
 
-def announcer(connection: Connection) -> Callable[[Stage], None]:
-    """Return a function that tells the engine which stage begins."""
-    return lambda stage: connection.send(str(stage))
+def prober(connection: Connection, log: str) -> None:
+    """Tell for every scheme and device what a case of it can give here."""
+    with _at_work(Path(log)):
+        if not libraries_import(connection):
+            return
+        from conformance.roundtrip.workshop import availability
+
+        connection.send(
+            {
+                (scheme.name, str(device)): availability(scheme, device)
+                for scheme in registry.schemes().values()
+                for device in Device
+            }
+        )
 
 
-def _answer(connection: Connection, case_id: str, work: Callable[[], Outcome]) -> None:
+Work = Callable[[Callable[[Stage], None]], Outcome]
+
+
+def _answer(connection: Connection, case_id: str, work: Work) -> None:
     try:
-        outcome = work()
+        # The engine is told which stage begins: a process that dies cannot tell.
+        outcome = work(lambda stage: connection.send(str(stage)))
     except Exception:  # noqa: BLE001 - our own mistake must not cost the other cases
         reason = traceback.format_exc(limit=-6)
         outcome = Outcome(case_id, no_result=NoResult(NoResultKind.HARNESS_ERROR, reason))

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from conformance.axes import models
-from conformance.axes.base import Device, Quantization, Quantized, Subject
+from conformance.axes.base import Device, Quantization, Quantized, Scheme, Subject
 from conformance.case import Case
 from conformance.errors import UnavailableError
 from conformance.roundtrip.facts import ModelFacts
@@ -91,14 +91,27 @@ class Workshop:
             self._product = (case.quantized, self._make(case, ladder))
         return self._product[1]
 
+    def base(self, case: Case, ladder: Ladder) -> Base:
+        """Return the unquantized model of the case; the last one is kept.
+
+        Raises:
+            NoResultError: see `Ladder.stage`.
+        """
+        with ladder.stage(Stage.BUILD):
+            require_device(case.device)
+            require_memory(case.subject)
+            return self._base_of(case)
+
+    def release(self) -> None:
+        """Let go of both models."""
+        self._base = self._product = None
+
     def _make(self, case: Case, ladder: Ladder) -> Product:
         with ladder.stage(Stage.RESOLVE):
             require_device(case.device)
-            require_memory(case.subject)
             quantization = case.scheme.resolve()
-            storage, storage_only = how_far(case)
-        with ladder.stage(Stage.BUILD):
-            base = self._base_of(case)
+            storage, storage_only = how_far(case.scheme, case.device)
+        base = self.base(case, ladder)
         how = Quantized(
             case.scheme,
             quantization,
@@ -158,18 +171,29 @@ def require_memory(subject: Subject) -> None:
         )
 
 
-def how_far(case: Case) -> tuple[Any, str]:
+def how_far(scheme: Scheme, device: Device) -> tuple[Any, str]:
     """Return the storage builder if one is needed, and why the output cannot be judged.
 
     Raises:
         UnavailableError: neither quantizing nor building the storage is possible here.
     """
-    missing = case.scheme.quantizing.missing(case.device)
+    missing = scheme.quantizing.missing(device)
     if missing is None:
-        return None, case.scheme.kernel.missing(case.device) or ""
-    if case.scheme.storage is None:
+        return None, scheme.kernel.missing(device) or ""
+    if scheme.storage is None:
         raise UnavailableError(missing)
-    return case.scheme.storage, missing
+    return scheme.storage, missing
+
+
+def availability(scheme: Scheme, device: Device) -> str:
+    """Say what a case of this scheme can give here: `runs`, or why it cannot give everything."""
+    try:
+        require_device(device)
+        scheme.resolve()
+        _, storage_only = how_far(scheme, device)
+    except UnavailableError as error:
+        return f"no result: {error}"
+    return f"storage only: {storage_only}" if storage_only else "runs"
 
 
 def twice(model: Any, inputs: Mapping[str, Any]) -> torch.Tensor:

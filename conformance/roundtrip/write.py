@@ -4,12 +4,12 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from conformance.axes.files import Contents
 from conformance.case import Case
+from conformance.environment import observed_versions
 from conformance.roundtrip import checks
 from conformance.roundtrip.checks.reduction import bf16_bytes
 from conformance.roundtrip.evidence import Evidence, Side
@@ -20,7 +20,6 @@ from conformance.roundtrip.record import ORACLE, Record
 from conformance.roundtrip.workshop import Product, Workshop, output_facts, shard_limit
 
 CHECKPOINT = "checkpoint"
-DISTRIBUTIONS = ("torch", "torchao", "diffusers", "huggingface_hub", "safetensors", "accelerate")
 
 
 class NothingWrittenError(Exception):
@@ -134,14 +133,3 @@ def read_config(case: Case, checkpoint: Path) -> Mapping[str, Any] | None:
         return None
     config: dict[str, Any] = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
     return config
-
-
-def observed_versions() -> dict[str, str]:
-    """Return the versions of the distributions that matter, as they are installed."""
-    versions = {}
-    for name in DISTRIBUTIONS:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = "missing"
-    return versions

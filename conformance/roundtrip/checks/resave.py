@@ -3,8 +3,8 @@
 The contents of the files are compared, tensor by tensor, with the first save; not the files, whose
 order is free. Differences in metadata alone are `altered`.
 
-What to do: if `bits` is silent, the reloaded model holds the right tensors and the second save wrote
-something else: look for state that a model only has after loading.
+What to do: if `bits` is silent, the reloaded model holds the right tensors and the second save
+wrote something else: look for state that a model only has after loading.
 """
 
 from collections.abc import Iterator

@@ -1,0 +1,206 @@
+"""The command line face."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from conformance.axes import registry
+from conformance.case import Case, all_cases, default_cases, find, select
+from conformance.environment import hardware, observed_versions
+from conformance.errors import UsageError
+from conformance.judging.results import Selection, read_results
+from conformance.judging.summary import ExitCode, exit_code
+from conformance.report import text
+from conformance.roundtrip.engine import TIMEOUT, probe
+from conformance.runner import run_cases
+from conformance.session import Session, current_expectations, open_results
+
+app = typer.Typer(
+    help="Does a quantized checkpoint still come back as what was saved?",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+out = Console()
+err = Console(stderr=True)
+
+Globs = Annotated[
+    list[str] | None,
+    typer.Option("--select", "-s", metavar="GLOB", help="Cases whose id matches; repeatable."),
+]
+Markers = Annotated[
+    list[str] | None,
+    typer.Option("--marker", "-m", metavar="NAME", help="Only cases with this marker; repeatable."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+LOG_LINES = 20
+"""Lines of progress in a log that is no terminal."""
+
+
+def chosen(globs: list[str] | None, markers: list[str] | None) -> list[Case]:
+    """Return the cases that globs and markers ask for.
+
+    Raises:
+        UsageError: a glob or marker matches nothing.
+    """
+    narrowed = bool(globs or markers)
+    cases = select(globs or ["*"], all_cases().values() if narrowed else default_cases())
+    for marker in markers or ():
+        cases = [case for case in cases if marker in case.markers]
+        if not cases:
+            known = sorted({name for case in all_cases().values() for name in case.markers})
+            raise UsageError(
+                f"no case is left with --marker {marker}; there are {', '.join(known)}"
+            )
+    return cases
+
+
+@app.command(
+    epilog="""Examples:
+
+[bold]conformance run[/]  (tiny models on CPU)
+
+[bold]conformance run -n 2 --results results.jsonl[/]
+
+[bold]conformance run --select 'flux-*.int8wo.*.pickle*.cpu'[/]
+
+[bold]conformance run --marker small[/]  (size ratios)
+
+Exit codes: 0 as expected, 1 not as expected, 2 usage, 3 inconclusive."""
+)
+def run(
+    globs: Globs = None,
+    markers: Markers = None,
+    workers: Annotated[int, typer.Option("-n", min=1, help="Engines at work at once.")] = 1,
+    results: Annotated[
+        Path, typer.Option(metavar="FILE", help="Where the results go, as JSON lines.")
+    ] = Path("conformance-results.jsonl"),
+    expectations: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="Further expectations; repeatable.")
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Longest time for a case in one process.")
+    ] = TIMEOUT,
+) -> None:
+    """Run cases, judge them, and tell what they came to."""
+    cases = chosen(globs, markers)
+    declared = current_expectations(expectations or ())
+    picked = Selection(tuple(globs or ()), tuple(markers or ()))
+    writer = open_results(results, len(cases), picked)
+    session = Session(tuple(cases), declared, writer)
+    interrupted = False
+    try:
+        with session:
+            _run_all(session, workers, timeout)
+            writer.unused = session.unused(default_cases())
+    except KeyboardInterrupt:
+        interrupted = True
+    out.print(text.summary(session.tally, session.causes, writer.unused))
+    state = "partial results" if interrupted else "results"
+    out.print(f"{state}: {escape(str(results))}")
+    raise typer.Exit(exit_code(session.tally, writer.unused, complete=not interrupted))
+
+
+def _run_all(session: Session, workers: int, timeout: float) -> None:
+    total = len(session.cases)
+    every = max(1, total // LOG_LINES)
+    with text.progress(err) as bar:
+        task = bar.add_task("cases", total=total)
+        for number, outcome in enumerate(run_cases(session.cases, workers, timeout), start=1):
+            judgement = session.add(outcome)
+            bar.advance(task)
+            if not judgement.as_expected:
+                out.print(text.case_report(outcome, judgement))
+            if not err.is_terminal and number % every == 0:
+                err.print(f"{number} of {total} cases, {session.tally.unexpected} not as expected")
+
+
+@app.command(name="list", epilog="Example: [bold]conformance list --select 'flux-tiny.nvfp4*'[/]")
+def list_cases(globs: Globs = None, markers: Markers = None, as_json: AsJson = False) -> None:
+    """List cases, each with what it can give on this machine."""
+    can = probe()
+    rows = [(each, can[each.scheme.name, str(each.device)]) for each in chosen(globs, markers)]
+    if as_json:
+        print(json.dumps({each.id: status for each, status in rows}, indent=1))
+        return
+    width = max(len(each.id) for each, _ in rows)
+    for each, status in rows:
+        print(f"{each.id:{width}}  {status}")
+    running = sum(1 for _, status in rows if not status.startswith("no result"))
+    err.print(f"{len(rows)} cases, {running} of them can be measured here")
+
+
+@app.command(epilog="Example: [bold]conformance show flux-tiny.int8wo.quantize_.safetensors.cpu[/]")
+def show(
+    case_id: Annotated[str, typer.Argument(metavar="CASE")],
+    results: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also show its result from this file.")
+    ] = None,
+) -> None:
+    """Show a case: its axes, what it can give here, what is expected of it, and its result."""
+    case = find(case_id)
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_row("subject", f"{case.subject.name}, {case.subject.parameters:,} parameters")
+    for name, axis in (("scheme", case.scheme), ("route", case.route), ("format", case.format)):
+        table.add_row(name, escape(f"{axis.name}: {axis.title}"))
+    table.add_row("device", str(case.device))
+    table.add_row("here", escape(probe()[case.scheme.name, str(case.device)]))
+    for each in current_expectations():
+        if each.about(case.id):
+            table.add_row("expected", escape(f"{each.kind}: {each.name}. {each.reason}"))
+            table.add_row("", escape(each.issue))
+    out.print(table)
+    if results is not None:
+        found = read_results(results).cases.get(case.id)
+        if found is None:
+            raise UsageError(f"{results} has no result of {case.id}")
+        out.print(text.case_report(found.outcome, found.judgement))
+    out.print(f"run it: {text.rerun_command(case.id)}")
+
+
+@app.command(epilog="Example: [bold]conformance schemes --json[/]")
+def schemes(as_json: AsJson = False) -> None:
+    """List the schemes with what each can give on this machine, on CPU and on CUDA."""
+    can = probe()
+    known = registry.schemes().values()
+    if as_json:
+        rows = {each.name: {d: can[each.name, d] for d in ("cpu", "cuda")} for each in known}
+        print(json.dumps(rows, indent=1))
+        return
+    table = Table("scheme", "what it is", "cpu", "cuda", box=None, pad_edge=False)
+    for each in known:
+        here = [escape(can[each.name, device]) for device in ("cpu", "cuda")]
+        table.add_row(each.name, escape(each.title), *here)
+    out.print(table)
+
+
+@app.command(epilog="Example: [bold]conformance env --json[/]")
+def env(as_json: AsJson = False) -> None:
+    """Show the installed versions and the machine."""
+    versions, machine = observed_versions(), hardware()
+    if as_json:
+        print(json.dumps({"versions": versions, "hardware": machine}, indent=1))
+        return
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, value in {**versions, **machine}.items():
+        table.add_row(name, escape(value))
+    out.print(table)
+
+
+def main() -> None:
+    """Run the command line; bad input is one line and exit code 2."""
+    try:
+        app()
+    except UsageError as error:
+        err.print(f"conformance: {error}", style="red", markup=False, soft_wrap=True)
+        sys.exit(ExitCode.USAGE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""The part of the pytest face that sees all cases: under xdist it runs none itself."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from conformance.case import all_cases, default_cases
+from conformance.errors import UsageError
+from conformance.judging.expectations import Expectation
+from conformance.judging.results import Selection
+from conformance.judging.summary import ExitCode, exit_code
+from conformance.report import text
+from conformance.roundtrip.outcome import Outcome
+from conformance.session import Session, open_results
+
+PROPERTY = "conformance outcome"
+"""The user property that carries an outcome from the item to the controller."""
+
+# Behind the id of a case, xdist writes the group.
+ITEM = re.compile(r"::test_comes_back_as_saved\[([^\]]+)\]")
+
+
+@contextmanager
+def usage_errors() -> Iterator[None]:
+    """Turn our usage errors into pytest's: one line, exit code 4."""
+    try:
+        yield
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+class Controller:
+    """Judges outcomes as they arrive, writes the results, and ends with a summary."""
+
+    def __init__(self, config: pytest.Config, expectations: tuple[Expectation, ...]) -> None:
+        self.config = config
+        self.run = Session((), expectations)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Open the results file as soon as it is known how many cases there will be."""
+        self._plan([item.nodeid for item in session.items])
+
+    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
+        """Do the same under xdist, where only workers collect."""
+        self._plan(ids)
+
+    def _plan(self, nodeids: list[str]) -> None:
+        found = [match[1] for nodeid in nodeids if (match := ITEM.search(nodeid))]
+        if self.run.cases or not found:
+            return
+        self.run.cases = tuple(all_cases()[case_id] for case_id in found)
+        options = self.config.option
+        if options.results is not None:
+            chosen = Selection(tuple(options.select), tuple(filter(None, [options.markexpr])))
+            with usage_errors():
+                self.run.results = open_results(options.results, len(found), chosen)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take in an outcome."""
+        for name, outcome in report.user_properties:
+            if name == PROPERTY and report.when == "call":
+                self.run.add(Outcome.from_json(outcome))
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """Expectations that a full run did not use."""
+        return self.run.unused(default_cases())
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Close the results; nothing measured, or an unused expectation, is red."""
+        if not self.run.cases or self.config.option.collectonly:
+            return
+        if self.run.results is not None:
+            self.run.results.unused = self.unused
+            self.run.results.close(interrupted=exitstatus == pytest.ExitCode.INTERRUPTED)
+        as_expected = exit_code(self.run.tally, self.unused) is ExitCode.AS_EXPECTED
+        if exitstatus == pytest.ExitCode.OK and not as_expected:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """Print the counts by verdict, then the causes, worst first."""
+        if not self.run.cases or self.config.option.collectonly:
+            return
+        terminalreporter.section("conformance")
+        terminalreporter.write(
+            text.to_text(text.summary(self.run.tally, self.run.causes, self.unused))
+        )
+        if self.config.option.results is not None:
+            terminalreporter.write_line(f"results: {self.config.option.results}")

@@ -1,0 +1,100 @@
+"""One run: outcomes come in, are judged, and are written down at once."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+from conformance.case import Case, all_cases
+from conformance.environment import hardware, observed_versions
+from conformance.judging.expectations import Expectation, active, load_expectations, packaged
+from conformance.judging.judge import Judgement, judge, unused
+from conformance.judging.results import Header, ResultsWriter, Selection
+from conformance.judging.summary import CauseGroup, Tally, causes_worst_first, tally
+from conformance.roundtrip.checks import check_names
+from conformance.roundtrip.outcome import Outcome
+
+
+def current_expectations(extra: Iterable[Path] = ()) -> tuple[Expectation, ...]:
+    """Return the expectations, ours and extra ones, that hold for the installed versions.
+
+    Raises:
+        UsageError: an entry is wrong.
+    """
+    known = load_expectations((*packaged(), *extra), check_names(), all_cases().keys())
+    return active(known, observed_versions())
+
+
+def axes_of(cases: Iterable[Case]) -> dict[str, Mapping[str, str]]:
+    """Return the axis values of each case by id."""
+    return {
+        case.id: {
+            "subject": case.subject.name,
+            "scheme": case.scheme.name,
+            "route": case.route.name,
+            "format": case.format.name,
+            "device": str(case.device),
+        }
+        for case in cases
+    }
+
+
+@dataclass
+class Session:
+    """Judges outcomes as they arrive; with a results file, writes each one at once."""
+
+    cases: tuple[Case, ...]
+    expectations: tuple[Expectation, ...]
+    results: ResultsWriter | None = None
+    judgements: list[Judgement] = field(default_factory=list)
+
+    def add(self, outcome: Outcome) -> Judgement:
+        """Judge one outcome and keep it."""
+        judgement = judge(outcome, self.expectations)
+        self.judgements.append(judgement)
+        if self.results is not None:
+            self.results.write(outcome, judgement)
+        return judgement
+
+    @property
+    def tally(self) -> Tally:
+        """The counts so far."""
+        return tally(self.judgements)
+
+    @property
+    def complete(self) -> bool:
+        """Has every planned case ended?"""
+        return len(self.judgements) == len(self.cases)
+
+    @property
+    def causes(self) -> tuple[CauseGroup, ...]:
+        """The causes so far, worst first."""
+        return causes_worst_first(self.judgements, axes_of(self.cases))
+
+    def unused(self, everything: Iterable[Case]) -> tuple[str, ...]:
+        """Name the active expectations that nothing tested, when `everything` was run."""
+        done = {judgement.case for judgement in self.judgements}
+        if done < {case.id for case in everything}:
+            return ()
+        return unused(self.expectations, self.judgements)
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.results is not None:
+            self.results.__exit__(kind, error, trace)
+
+
+def open_results(path: Path, planned: int, selection: Selection) -> ResultsWriter:
+    """Open a results file.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    return ResultsWriter(path, Header.now(observed_versions(), hardware(), selection, planned))
