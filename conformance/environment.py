@@ -4,6 +4,7 @@ import os
 import platform
 import shutil
 import subprocess
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -21,15 +22,18 @@ DISTRIBUTIONS = (
 )
 
 
+@cache
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
 def observed_versions() -> dict[str, str]:
     """Return the versions of the installed distributions that matter; absent ones are left out."""
-    versions = {}
-    for name in DISTRIBUTIONS:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
+    found = {name: _version(name) for name in DISTRIBUTIONS}
+    return {name: version for name, version in found.items() if version is not None}
 
 
 def hardware() -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Judge how a tensor subclass is stored on a machine whose kernels cannot make it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,7 +24,7 @@ def storage_in_place_of_quantizing(how: Quantized) -> Iterator[None]:
     handlers = _handlers()
     key = type(how.quantization.config)
     original = handlers.get(key)
-    handlers[key] = _stand_in(how.storage)
+    handlers[key] = _stand_in(how.storage, how.scheme.multiple)
     try:
         yield
     finally:
@@ -43,10 +43,12 @@ def _handlers() -> dict[type, Any]:
         raise UnavailableError("this torchao keeps no table of quantization handlers") from error
 
 
-def _stand_in(build: Any) -> Any:
+def _stand_in(build: Callable[[Any, Any], Any], multiple: int) -> Callable[..., Any]:
     def handler(module: Any, config: Any, **_: Any) -> Any:
         import torch
 
+        if module.weight.shape[-1] % multiple:
+            return module
         module.weight = torch.nn.Parameter(build(module.weight, config), requires_grad=False)
         return module
 

@@ -1,6 +1,6 @@
 """Is the outcome as expected? An excuse covers one failure; an excuse too many is an error too."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -8,7 +8,7 @@ from conformance.judging.excuses import Event, describe
 from conformance.judging.expectations import Expectation, Kind
 from conformance.judging.signature import Cause, cause_of
 from conformance.judging.verdicts import Verdict, breaks, stage_of, verdict_of
-from conformance.roundtrip.outcome import NoResultKind, Outcome, Stage
+from conformance.roundtrip.outcome import Finding, NoResultKind, Outcome, Stage
 
 
 @dataclass(frozen=True)
@@ -106,11 +106,22 @@ def _covered(events: Iterable[Event], expectation: Expectation) -> tuple[Event, 
 
 
 def _not_covered(events: Iterable[Event], declared: tuple[Expectation, ...]) -> tuple[str, ...]:
+    """Say it once for all findings that differ in nothing but the tensor."""
+    alone = [event for event in events if all(each.excuse.differences(event) for each in declared)]
+    alike: dict[Hashable, list[Event]] = {}
+    for event in alone:
+        alike.setdefault(_likeness(event), []).append(event)
     return tuple(
-        f"not covered by an expectation: {describe(event)}"
-        for event in events
-        if all(each.excuse.differences(event) for each in declared)
+        f"not covered by an expectation: {describe(first)}"
+        + (f", and the same in {len(others)} more" if others else "")
+        for first, *others in alike.values()
     )
+
+
+def _likeness(event: Event) -> Hashable:
+    if isinstance(event, Finding):
+        return (event.check, event.stage, event.what, event.reader)
+    return event
 
 
 def _not_met(

@@ -1,7 +1,8 @@
 """Run cases in worker processes: torch is imported once, beside us, and forked from there.
 
 Every case is written and verified in a writer, one per group of cases, and verified again in a
-reader that is forked for it alone.
+reader. A reader that had to import something while reading is no longer fresh: it reads only other
+formats of the same quantized model, by the same loader, and is then replaced.
 """
 
 import multiprocessing
@@ -21,6 +22,7 @@ from conformance.roundtrip import worker
 from conformance.roundtrip.merge import merge, worth_reading
 from conformance.roundtrip.outcome import NoResult, NoResultKind, Outcome, Stage
 
+UNSPENT = ""
 TIMEOUT = 300.0
 """Seconds that a worker may take for one case."""
 
@@ -54,6 +56,8 @@ class Worker:
         self.process = context().Process(target=target, args=(theirs, *arguments), daemon=True)
         self.process.start()
         theirs.close()
+        self.spent = False
+        """Has it imported something while it worked?"""
 
     def outcome(self, timeout: float) -> Outcome:
         """Wait for the outcome of the case that the worker has.
@@ -64,7 +68,10 @@ class Worker:
         """
         deadline, stage = time.monotonic() + timeout, None
         while isinstance(message := self.receive(deadline - time.monotonic(), stage), str):
-            stage = Stage(message)
+            if message == worker.SPENT:
+                self.spent = True
+            else:
+                stage = Stage(message)
         return Outcome.from_json(message)
 
     def receive(self, timeout: float, stage: Stage | None = None) -> Any:
@@ -88,7 +95,7 @@ class Worker:
         """Give the worker a request; a dead one is noticed when it should answer."""
         try:
             self.connection.send(request)
-        except (BrokenPipeError, ConnectionResetError):
+        except OSError:  # it ended, or was killed: then our end of the pipe is closed, too
             return
 
     def kill(self) -> None:
@@ -135,6 +142,7 @@ class Engine:
         self._writer, self._reader = writer, reader
         self.directory = Path(tempfile.mkdtemp(prefix="conformance-"))
         self._crew: _Crew | None = None
+        self._readers: dict[str, Worker] = {}
         self._count = 0
 
     def __enter__(self) -> "Engine":
@@ -151,6 +159,8 @@ class Engine:
     def close(self) -> None:
         """End the workers and remove every file."""
         self._dismiss()
+        for reader in self._readers.values():
+            reader.close()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def run(self, case: Case) -> Outcome:
@@ -178,13 +188,25 @@ class Engine:
             return Outcome(case.id, no_result=ended.no_result)
 
     def _read(self, case: Case, target: Path) -> Outcome:
-        reader = Worker(self._reader, case.id, str(target))
+        alike = f"{case.quantized}.{case.format.has_config}"
+        reader = self._reader_for(alike)
+        reader.send((case.id, str(target)))
         try:
-            return reader.outcome(self.timeout)
+            outcome = reader.outcome(self.timeout)
         except EndedError as ended:
-            return Outcome(case.id, no_result=ended.no_result)
-        finally:
             reader.close()
+            return Outcome(case.id, no_result=ended.no_result)
+        self._readers[alike if reader.spent else UNSPENT] = reader
+        return outcome
+
+    def _reader_for(self, alike: str) -> Worker:
+        """Take a reader that imported nothing yet, or only what it read such a checkpoint with."""
+        for other in self._readers.keys() - {alike, UNSPENT}:
+            self._readers.pop(other).close()
+        for key in (alike, UNSPENT):
+            if key in self._readers:
+                return self._readers.pop(key)
+        return Worker(self._reader, str(self.directory / worker.LOG))
 
     def _crew_for(self, case: Case) -> _Crew:
         if self._crew is None or self._crew.group != case.group:

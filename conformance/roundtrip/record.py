@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,11 @@ class Record:
 
     def save(self, directory: Path) -> None:
         """Write `record.json`."""
-        data = {**asdict(self), "facts": self.facts.to_json(), "schema": SCHEMA}
+        outputs = {
+            "output": None if self.output is None else vars(self.output),
+            "reference": vars(self.reference),
+        }
+        data = {**vars(self), **outputs, "facts": self.facts.to_json(), "schema": SCHEMA}
         (directory / RECORD).write_text(json.dumps(data), encoding="utf-8")
 
     @classmethod

@@ -70,6 +70,8 @@ def _verify(log: Log, directory: Path) -> object:
     log.findings += reading.findings
     if reading.sqnr is not None:
         log.measures["sqnr_db"] = reading.sqnr
+    if reading.failure is not None:
+        raise BrokenError(reading.failure)
     return model
 
 

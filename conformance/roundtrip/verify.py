@@ -13,10 +13,10 @@ from conformance.case import Case
 from conformance.roundtrip import checks
 from conformance.roundtrip.evidence import Evidence, Resaved, Side
 from conformance.roundtrip.facts import ModelFacts
-from conformance.roundtrip.ladder import Ladder
+from conformance.roundtrip.ladder import BrokenError, Ladder
 from conformance.roundtrip.observe import leaves_of, named_tensors, observe
 from conformance.roundtrip.oracle import difference, oracle_tensor
-from conformance.roundtrip.outcome import Finding, Stage
+from conformance.roundtrip.outcome import Failure, Finding, Stage
 from conformance.roundtrip.record import Record
 from conformance.roundtrip.workshop import output_facts, shard_limit, sqnr, twice
 from conformance.roundtrip.write import CHECKPOINT, read_config
@@ -31,6 +31,8 @@ class Reading:
 
     findings: list[Finding]
     sqnr: float | None
+    failure: Failure | None = None
+    """Why the reloaded model could not be called."""
 
 
 def read(case: Case, directory: Path, ladder: Ladder) -> Any:
@@ -53,7 +55,7 @@ def verify(case: Case, directory: Path, ladder: Ladder, model: Any) -> Reading:
     """Compare a model that was read with the record beside its checkpoint.
 
     Raises:
-        BrokenError: the reloaded model cannot be looked at or called.
+        BrokenError: the reloaded model cannot be looked at.
     """
     record = Record.load(directory)
     with ladder.stage(Stage.STRUCTURE):
@@ -64,10 +66,14 @@ def verify(case: Case, directory: Path, ladder: Ladder, model: Any) -> Reading:
         reloaded=facts,
         explain=lambda path: explain(directory, model, None, path),
     )
+    failure = None
     if record.output is not None and not on_meta(facts):
-        with ladder.stage(Stage.OUTPUT):
-            evidence = with_output(evidence, case, directory, model)
-    return Reading(checks.ask(evidence, Side.READER), evidence.sqnr)
+        try:
+            with ladder.stage(Stage.OUTPUT):
+                evidence = with_output(evidence, case, directory, model)
+        except BrokenError as error:  # what the checks see without an output may be the cause
+            failure = error.failure
+    return Reading(checks.ask(evidence, Side.READER), evidence.sqnr, failure)
 
 
 def on_meta(facts: ModelFacts) -> bool:

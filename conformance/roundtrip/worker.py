@@ -2,8 +2,9 @@
 
 import faulthandler
 import signal
+import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing.connection import Connection
@@ -16,6 +17,8 @@ from conformance.roundtrip.outcome import NoResult, NoResultKind, Outcome, Stage
 from conformance.roundtrip.quiet import quietly
 
 LOG = "worker.log"
+SPENT = "spent"
+"""Said by a reader that has imported something while reading."""
 
 
 def writer(connection: Connection, workshop_directory: str) -> None:
@@ -34,13 +37,27 @@ def writer(connection: Connection, workshop_directory: str) -> None:
             _answer(connection, case_id, work)
 
 
-def reader(connection: Connection, case_id: str, target: str) -> None:
-    """Verify one checkpoint that another process wrote."""
-    directory = Path(target)
-    with _at_work(directory / LOG):
+def reader(connection: Connection, log: str) -> None:
+    """Verify checkpoints that another process wrote, as `(case id, directory)`, until None comes.
+
+    A reader that had to import something says that it is `spent`: for another checkpoint it might
+    no longer be a process that has imported nothing of what the writer imported.
+    """
+    with _at_work(Path(log)):
+        if not libraries_import(connection):
+            return
         from conformance.roundtrip.run import verify_again
 
-        _answer(connection, case_id, partial(verify_again, find(case_id), directory))
+        while (request := connection.recv()) is not None:
+            case_id, directory = request
+            imported = set(sys.modules)
+            work = partial(verify_again, find(case_id), Path(directory))
+            _answer(connection, case_id, work, partial(spent, imported))
+
+
+def spent(imported: Collection[str]) -> bool:
+    """Has this process imported anything since, the suite's own modules aside?"""
+    return any(name not in imported and not name.startswith("conformance") for name in sys.modules)
 
 
 def prober(connection: Connection, log: str) -> None:
@@ -62,13 +79,17 @@ def prober(connection: Connection, log: str) -> None:
 Work = Callable[[Callable[[Stage], None]], Outcome]
 
 
-def _answer(connection: Connection, case_id: str, work: Work) -> None:
+def _answer(
+    connection: Connection, case_id: str, work: Work, last: Callable[[], bool] = lambda: False
+) -> None:
     try:
         # The engine is told which stage begins: a process that dies cannot tell.
         outcome = work(lambda stage: connection.send(str(stage)))
     except Exception:  # noqa: BLE001 - our own mistake must not cost the other cases
         reason = traceback.format_exc(limit=-6)
         outcome = Outcome(case_id, no_result=NoResult(NoResultKind.HARNESS_ERROR, reason))
+    if last():
+        connection.send(SPENT)
     connection.send(outcome.to_json())
 
 

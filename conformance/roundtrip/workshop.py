@@ -112,6 +112,8 @@ class Workshop:
             quantization = case.scheme.resolve()
             storage, storage_only = how_far(case.scheme, case.device)
         base = self.base(case, ladder)
+        with ladder.stage(Stage.RESOLVE):
+            require_targets(case, base)
         how = Quantized(
             case.scheme,
             quantization,
@@ -169,6 +171,13 @@ def require_memory(subject: Subject) -> None:
         raise UnavailableError(
             f"needs {needed / 2**30:.1f} GiB of memory, {available / 2**30:.1f} GiB are available"
         )
+
+
+def require_targets(case: Case, base: Base) -> None:
+    """Raise UnavailableError where the scheme can divide no layer of the model."""
+    multiple = case.scheme.multiple
+    if all(shape[-1] % multiple for shape in base.linears.values()):
+        raise UnavailableError(f"no Linear has in_features that are a multiple of {multiple}")
 
 
 def how_far(scheme: Scheme, device: Device) -> tuple[Any, str]:
