@@ -332,3 +332,10 @@ def test_an_event_is_described_on_one_line() -> None:
     assert line.startswith("E 'a b xxx")
     assert line.endswith("…' at save, leaving c.json")
     assert len(line) < 350
+
+
+def test_an_exception_that_matches_no_case_is_an_error(tmp_path: Path) -> None:
+    (bug,) = load(tmp_path, entry(BUG, **{"except": '["toy.int8.direct.s*"]'}))
+    assert bug.exceptions == ("toy.int8.direct.s*",)
+    with pytest.raises(UsageError, match="matches no case"):
+        load(tmp_path, entry(BUG, **{"except": '["toy.typo.*"]'}))

@@ -40,6 +40,7 @@ expectations = st.builds(
     name=st.sampled_from(["one", "other"]),
     kind=st.sampled_from(Kind),
     cases=st.lists(st.sampled_from(["*", "toy.*", CASE, "[", "none"]), min_size=1).map(tuple),
+    exceptions=st.lists(st.sampled_from(["toy.*", "none"]), max_size=1).map(tuple),
     excuse=excuses,
     reason=st.just("why"),
     versions=st.just(dict[str, SpecifierSet]()),
@@ -49,7 +50,7 @@ expectations = st.builds(
 def expecting(
     excuse: Excuse, kind: Kind = Kind.KNOWN_BUG, name: str = "bug", *globs: str
 ) -> Expectation:
-    return Expectation(name, kind, globs or ("toy.*",), excuse, "why", {})
+    return Expectation(name, kind, globs or ("toy.*",), (), excuse, "why", {})
 
 
 def the_reason(judgement: Judgement) -> str:
@@ -138,9 +139,22 @@ def test_an_obsolete_expectation_names_the_boundary_to_move() -> None:
 
 
 def test_an_expectation_that_covers_nothing_beside_one_that_does_is_red() -> None:
-    declared = [expecting(BROKEN), expecting(SCALE, name="scale")]
-    reason = the_reason(judge(raising(Stage.SAVE), declared))
+    later = Raises(Stage.RESAVE, "RuntimeError", re.compile("it broke"))
+    declared = [expecting(later), expecting(SCALE, name="scale")]
+    reason = the_reason(judge(raising(Stage.RESAVE), declared))
     assert reason.startswith("the expectation scale is not met")
+
+
+def test_a_case_that_broke_before_says_nothing_about_a_later_finding() -> None:
+    declared = [expecting(BROKEN), expecting(SCALE, name="scale")]
+    judgement = judge(raising(Stage.SAVE), declared)
+    assert (judgement.as_expected, judgement.covered_by) == (True, ("bug",))
+
+
+def test_an_exception_is_none_of_the_expectations_cases() -> None:
+    other = replace(expecting(BROKEN), exceptions=("*.pickle.*",))
+    assert not other.about(CASE)
+    assert replace(other, exceptions=("*.state-dict.*",)).about(CASE)
 
 
 def test_the_nearest_event_is_compared() -> None:

@@ -1,6 +1,7 @@
 """What an axis value is. Nothing here imports torch: declaring a value must cost nothing."""
 
 import importlib
+import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,7 +94,7 @@ class Needs:
 
 def _capability() -> tuple[int, int]:
     torch = importlib.import_module("torch")
-    return tuple(torch.cuda.get_device_capability())  # type: ignore[return-value]
+    return tuple(torch.cuda.get_device_capability())
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,12 @@ class Recipe:
 
 REFUSALS = (TypeError, ValueError, AttributeError, AssertionError, ImportError, RuntimeError)
 """How torchao says that it does not accept a config, or that a module of it cannot be imported."""
+
+
+def one_line(error: BaseException) -> str:
+    """Name the error and give the first line of its message."""
+    message = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
 @dataclass(frozen=True)
@@ -177,6 +184,10 @@ class Scheme:
     whole_model: bool = False
     """The config selects modules by name, so `quantize_` gets `filter_fn=None`."""
 
+    def covers(self, shape: Sequence[int]) -> bool:
+        """Is the weight of a Linear quantized, or is it left because it cannot be divided?"""
+        return shape[0] % self.rows == 0 and shape[-1] % self.multiple == 0
+
     @property
     def config_names(self) -> frozenset[str]:
         """Names of the torchao classes and callables that this scheme covers."""
@@ -193,7 +204,7 @@ class Scheme:
             try:
                 config = recipe.build()
             except REFUSALS as error:
-                reasons.append(f"{type(error).__name__}: {error}")
+                reasons.append(one_line(error))
                 continue
             if config is None:
                 reasons.append(f"{recipe.symbol.partition(':')[2]} is not in this torchao")

@@ -40,22 +40,22 @@ def _declared(package: str, attribute: str) -> list[object]:
 @cache
 def subjects() -> dict[str, Subject]:
     """Every subject by name."""
-    return unique(_declared("subjects", "SUBJECTS"))  # type: ignore[type-var]
+    return unique(_declared("subjects", "SUBJECTS"))  # type: ignore[arg-type]
 
 
 @cache
 def schemes() -> dict[str, Scheme]:
     """Every scheme by name."""
-    return unique(_declared("schemes", "SCHEMES"))  # type: ignore[type-var]
+    return unique(_declared("schemes", "SCHEMES"))  # type: ignore[arg-type]
 
 
 @cache
 def routes() -> dict[str, Route]:
     """Every route by name."""
-    return unique(_declared("routes", "ROUTES"))  # type: ignore[type-var]
+    return unique(_declared("routes", "ROUTES"))  # type: ignore[arg-type]
 
 
 @cache
 def formats() -> dict[str, Format]:
     """Every format by name."""
-    return unique(_declared("formats", "FORMATS"))  # type: ignore[type-var]
+    return unique(_declared("formats", "FORMATS"))  # type: ignore[arg-type]

@@ -24,7 +24,7 @@ def storage_in_place_of_quantizing(how: Quantized) -> Iterator[None]:
     handlers = _handlers()
     key = type(how.quantization.config)
     original = handlers.get(key)
-    handlers[key] = _stand_in(how.storage, how.scheme.multiple)
+    handlers[key] = _stand_in(how.storage)
     try:
         yield
     finally:
@@ -43,12 +43,10 @@ def _handlers() -> dict[type, Any]:
         raise UnavailableError("this torchao keeps no table of quantization handlers") from error
 
 
-def _stand_in(build: Callable[[Any, Any], Any], multiple: int) -> Callable[..., Any]:
+def _stand_in(build: Callable[[Any, Any], Any]) -> Callable[..., Any]:
     def handler(module: Any, config: Any, **_: Any) -> Any:
         import torch
 
-        if module.weight.shape[-1] % multiple:
-            return module
         module.weight = torch.nn.Parameter(build(module.weight, config), requires_grad=False)
         return module
 

@@ -10,10 +10,11 @@
     match = "not supported"
     reason = "Only the TorchAoConfig route can flatten its tensors for safetensors."
 
-In place of `raises` and `match` (and `leftovers`) stand `check` and `what` (and `path`) for a
-finding, or `no_result` for a case that ends without a verdict. A boundary between releases that
-must hold for pre-releases too is written `<0.19.dev0` and `>=0.19.dev0`: PEP 440 puts
-`0.19.0.dev1` neither in `<0.19` nor in `>=0.19`.
+`except` is a list of globs on cases that it is not about all the same. In place of `raises` and
+`match` (and `leftovers`) stand `check` and `what` (and `path`) for a finding, or `no_result` for a
+case that ends without a verdict. A boundary between releases that must hold for pre-releases too is
+written `<0.19.dev0` and `>=0.19.dev0`: PEP 440 puts `0.19.0.dev1` neither in `<0.19` nor in
+`>=0.19`.
 """
 
 from __future__ import annotations
@@ -82,6 +83,8 @@ class Expectation:
     kind: Kind
     cases: tuple[str, ...]
     """Globs on case ids."""
+    exceptions: tuple[str, ...]
+    """Globs on ids of cases that it is not about all the same; `except` in TOML."""
     excuse: Excuse
     reason: str
     versions: Mapping[str, SpecifierSet]
@@ -91,8 +94,8 @@ class Expectation:
     """Where an issue was looked for in vain."""
 
     def about(self, case_id: str) -> bool:
-        """Does one of the globs match this case?"""
-        return any(fnmatchcase(case_id, glob) for glob in self.cases)
+        """Does one of the globs match this case, and no exception?"""
+        return _any(case_id, self.cases) and not _any(case_id, self.exceptions)
 
     @property
     def bounds(self) -> str:
@@ -111,6 +114,10 @@ class Expectation:
             and specifiers.contains(_version(name, observed[name]), prereleases=True)
             for name, specifiers in self.versions.items()
         )
+
+
+def _any(case_id: str, globs: Iterable[str]) -> bool:
+    return any(fnmatchcase(case_id, glob) for glob in globs)
 
 
 def packaged() -> tuple[Traversable, ...]:
@@ -185,7 +192,8 @@ def _expectation(entry: Entry, checks: Collection[str], case_ids: Collection[str
     expectation = Expectation(
         name=entry.name(),
         kind=kind,
-        cases=_globs(entry, case_ids),
+        cases=_globs(entry, "cases", case_ids),
+        exceptions=_globs(entry, "except", case_ids) if entry.has("except") else (),
         excuse=_excuse(entry, kind, checks),
         reason=entry.required("reason"),
         versions={
@@ -199,10 +207,10 @@ def _expectation(entry: Entry, checks: Collection[str], case_ids: Collection[str
     return expectation
 
 
-def _globs(entry: Entry, case_ids: Collection[str]) -> tuple[str, ...]:
-    globs = entry.texts("cases")
+def _globs(entry: Entry, key: str, case_ids: Collection[str]) -> tuple[str, ...]:
+    globs = entry.texts(key)
     if not globs:
-        raise entry.wrong('the key "cases" is missing; give a list of globs on case ids')
+        raise entry.wrong(f'the key "{key}" is missing; give a list of globs on case ids')
     for glob in globs:
         if not any(fnmatchcase(case_id, glob) for case_id in case_ids):
             raise entry.wrong(

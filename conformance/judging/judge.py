@@ -4,10 +4,10 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from conformance.judging.excuses import Event, describe
+from conformance.judging.excuses import Differs, Event, describe
 from conformance.judging.expectations import Expectation, Kind
 from conformance.judging.signature import Cause, cause_of
-from conformance.judging.verdicts import Verdict, breaks, stage_of, verdict_of
+from conformance.judging.verdicts import Verdict, breaks, stage_of, stage_order, verdict_of
 from conformance.roundtrip.outcome import Finding, NoResultKind, Outcome, Stage
 
 
@@ -127,13 +127,19 @@ def _likeness(event: Event) -> Hashable:
 def _not_met(
     outcome: Outcome, events: tuple[Event, ...], declared: Iterable[Expectation]
 ) -> tuple[str, ...]:
-    """Say of each expectation that covers nothing how far off it is."""
+    """Say of each expectation that covers nothing how far off it is.
+
+    A case that broke before the stage of an expectation says nothing about it.
+    """
     if outcome.no_result is not None:
         return ()
+    reached = stage_order(outcome.failure.stage) if outcome.failure else len(Stage)
     return tuple(
         _how_far_off(each, events)
         for each in declared
-        if each.kind is not Kind.FLAKY and not _covered(events, each)
+        if each.kind is not Kind.FLAKY
+        and not _covered(events, each)
+        and not (isinstance(each.excuse, Differs) and stage_order(each.excuse.stage) > reached)
     )
 
 

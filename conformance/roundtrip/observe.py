@@ -96,11 +96,14 @@ def as_bytes(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def plain(value: Any) -> Any:
-    """Turn an attribute into JSON that keeps every difference: a tuple is not a list."""
+    """Turn an attribute into JSON that keeps every difference: a tuple is not a list.
+
+    Nor is a dtype or an enum its name, which is what a careless format turns it into.
+    """
     if value is None or (isinstance(value, bool | int | str) and type(value) in (bool, int, str)):
         return value
     if isinstance(value, enum.Enum):
-        return f"{type(value).__name__}.{value.name}"
+        return {type(value).__name__: value.name}
     if isinstance(value, torch.Tensor):
         return {"tensor": digest(value)}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -114,7 +117,7 @@ def plain(value: Any) -> Any:
         return [plain(each) for each in value]
     if isinstance(value, tuple):
         return {type(value).__name__: [plain(each) for each in value]}
-    return ADDRESS.sub("", repr(value))
+    return {type(value).__name__: ADDRESS.sub("", repr(value))}
 
 
 def _flatten(tensor: torch.Tensor) -> tuple[list[str], Any]:

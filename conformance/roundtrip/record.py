@@ -65,18 +65,20 @@ class Record:
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
             schema = data.pop("schema")
-        except (OSError, ValueError, KeyError) as error:
+            if schema == SCHEMA:
+                return _record(data)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UsageError(f"{path}: not a record ({error}); write the case again") from error
-        if schema != SCHEMA:
-            raise UsageError(f"{path}: record schema {schema}, this suite reads {SCHEMA}")
-        return cls(
-            **{
-                **data,
-                "facts": ModelFacts.from_json(data["facts"]),
-                "output": _output(data["output"]),
-                "reference": _output(data["reference"]),
-            }
-        )
+        raise UsageError(f"{path}: record schema {schema}, this suite reads {SCHEMA}")
+
+
+def _record(data: Mapping[str, Any]) -> Record:
+    rebuilt = {
+        "facts": ModelFacts.from_json(data["facts"]),
+        "output": _output(data["output"]),
+        "reference": _output(data["reference"]),
+    }
+    return Record(**{**data, **rebuilt})
 
 
 def _output(data: Mapping[str, Any] | None) -> Output | None:

@@ -175,9 +175,8 @@ def require_memory(subject: Subject) -> None:
 
 def require_targets(case: Case, base: Base) -> None:
     """Raise UnavailableError where the scheme can divide no layer of the model."""
-    multiple = case.scheme.multiple
-    if all(shape[-1] % multiple for shape in base.linears.values()):
-        raise UnavailableError(f"no Linear has in_features that are a multiple of {multiple}")
+    if not any(case.scheme.covers(shape) for shape in base.linears.values()):
+        raise UnavailableError("the scheme's blocks divide no Linear of this model")
 
 
 def how_far(scheme: Scheme, device: Device) -> tuple[Any, str]:

@@ -1,6 +1,6 @@
 """Nothing is quantized that should not be, and nothing is left unquantized that should be.
 
-Every scheme quantizes the weights of all `torch.nn.Linear`s whose `in_features` it can divide, into
+Every scheme quantizes the weights of all `torch.nn.Linear`s that it can divide, into
 the tensor subclasses that it promises, and nothing else.
 
 What to do: a layer that was left out keeps its bf16 size on disk and its speed; look for a filter
@@ -15,9 +15,9 @@ from conformance.roundtrip.outcome import Harm, Stage
 
 def run(evidence: Evidence) -> Iterator[Difference]:
     """Compare the quantized keys with the weights that the scheme covers."""
-    promised, multiple = evidence.tensors, evidence.case.scheme.multiple
+    promised, scheme = evidence.tensors, evidence.case.scheme
     facts = evidence.record.facts.tensors
-    targets = {key for key, shape in evidence.linears.items() if shape[-1] % multiple == 0}
+    targets = {key for key, shape in evidence.linears.items() if scheme.covers(shape)}
     for key, fact in facts.items():
         name = fact.subclass.partition("/")[0]
         if key in targets and not fact.quantized:

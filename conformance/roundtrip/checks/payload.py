@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from conformance.roundtrip.evidence import Check, Difference, Evidence, Side
 from conformance.roundtrip.facts import ModelFacts
 from conformance.roundtrip.outcome import Harm, Stage
-from conformance.roundtrip.record import Record
 
 OVERHEAD_PER_TENSOR = 4096
 OVERHEAD_PER_TENSOR_AND_FILE = 512
@@ -51,12 +50,6 @@ def shared_bytes(facts: ModelFacts) -> int:
     }
     groups = [[sizes[path] for path in group if path in sizes] for group in facts.aliases]
     return sum(sum(group) - max(group) for group in groups if group)
-
-
-def _shared_bytes(record: Record) -> int:
-    sizes = {f"{key}/{name}": inner.bytes for key, name, inner in record.facts.leaves()}
-    shared = [[sizes[name] for name in group] for group in record.facts.aliases]
-    return sum(sum(group) - max(group) for group in shared)
 
 
 CHECK = Check("payload", Stage.SIZE, Side.WRITER, Harm.ALTERED, run)
