@@ -2,16 +2,16 @@
 
 import json
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from conformance.axes import registry
-from conformance.case import Case, all_cases, default_cases, find, select
+from conformance.case import default_cases, find
 from conformance.environment import hardware, observed_versions
 from conformance.errors import UsageError
 from conformance.judging.results import Selection, read_results
@@ -19,6 +19,7 @@ from conformance.judging.summary import ExitCode, exit_code
 from conformance.report import text
 from conformance.roundtrip.engine import TIMEOUT, probe
 from conformance.runner import run_cases
+from conformance.selection import chosen
 from conformance.session import Session, current_expectations, open_results
 
 app = typer.Typer(
@@ -27,8 +28,13 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-out = Console()
-err = Console(stderr=True)
+out = text.console()
+err = text.console(stderr=True)
+
+CommandLineError: type[Exception] = typer.BadParameter.__bases__[0]
+"""What typer raises for a bad command line; the release of typer decides where it is defined."""
+INTERRUPTED = 130
+"""What a shell reports for Ctrl-C."""
 
 Globs = Annotated[
     list[str] | None,
@@ -41,24 +47,6 @@ Markers = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 LOG_LINES = 20
 """Lines of progress in a log that is no terminal."""
-
-
-def chosen(globs: list[str] | None, markers: list[str] | None) -> list[Case]:
-    """Return the cases that globs and markers ask for.
-
-    Raises:
-        UsageError: a glob or marker matches nothing.
-    """
-    narrowed = bool(globs or markers)
-    cases = select(globs or ["*"], all_cases().values() if narrowed else default_cases())
-    for marker in markers or ():
-        cases = [case for case in cases if marker in case.markers]
-        if not cases:
-            known = sorted({name for case in all_cases().values() for name in case.markers})
-            raise UsageError(
-                f"no case is left with --marker {marker}; there are {', '.join(known)}"
-            )
-    return cases
 
 
 @app.command(
@@ -89,7 +77,7 @@ def run(
     ] = TIMEOUT,
 ) -> None:
     """Run cases, judge them, and tell what they came to."""
-    cases = chosen(globs, markers)
+    cases = chosen(globs or (), markers or ())
     declared = current_expectations(expectations or ())
     picked = Selection(tuple(globs or ()), tuple(markers or ()))
     writer = open_results(results, len(cases), picked)
@@ -101,31 +89,36 @@ def run(
             writer.unused = session.unused(default_cases())
     except KeyboardInterrupt:
         interrupted = True
-    out.print(text.summary(session.tally, session.causes, writer.unused))
+    text.show(out, text.summary(session.tally, session.causes, writer.unused))
     state = "partial results" if interrupted else "results"
-    out.print(f"{state}: {escape(str(results))}")
+    text.show(out, text.line(f"\n{state}: {results}"))
     raise typer.Exit(exit_code(session.tally, writer.unused, complete=not interrupted))
 
 
 def _run_all(session: Session, workers: int, timeout: float) -> None:
     total = len(session.cases)
     every = max(1, total // LOG_LINES)
-    with text.progress(err) as bar:
+    reporter = text.Reporter()
+    # Reports printed beside a bar on the same terminal must go through the console of the bar.
+    terminal = out if out.is_terminal else err
+    outcomes = run_cases(session.cases, workers, timeout)
+    with closing(outcomes), text.progress(terminal) as bar:
         task = bar.add_task("cases", total=total)
-        for number, outcome in enumerate(run_cases(session.cases, workers, timeout), start=1):
+        for number, outcome in enumerate(outcomes, start=1):
             judgement = session.add(outcome)
             bar.advance(task)
             if not judgement.as_expected:
-                out.print(text.case_report(outcome, judgement))
-            if not err.is_terminal and number % every == 0:
+                text.show(out, reporter.report(outcome, judgement))
+            if not terminal.is_terminal and number % every == 0:
                 err.print(f"{number} of {total} cases, {session.tally.unexpected} not as expected")
 
 
 @app.command(name="list", epilog="Example: [bold]conformance list --select 'flux-tiny.nvfp4*'[/]")
 def list_cases(globs: Globs = None, markers: Markers = None, as_json: AsJson = False) -> None:
     """List cases, each with what it can give on this machine."""
+    cases = chosen(globs or (), markers or ())
     can = probe()
-    rows = [(each, can[each.scheme.name, str(each.device)]) for each in chosen(globs, markers)]
+    rows = [(each, can[each.scheme.name, str(each.device)]) for each in cases]
     if as_json:
         print(json.dumps({each.id: status for each, status in rows}, indent=1))
         return
@@ -155,13 +148,13 @@ def show(
         if each.about(case.id):
             table.add_row("expected", escape(f"{each.kind}: {each.name}. {each.reason}"))
             table.add_row("", escape(each.issue))
-    out.print(table)
+    text.show(out, table)
     if results is not None:
         found = read_results(results).cases.get(case.id)
         if found is None:
             raise UsageError(f"{results} has no result of {case.id}")
-        out.print(text.case_report(found.outcome, found.judgement))
-    out.print(f"run it: {text.rerun_command(case.id)}")
+        text.show(out, text.case_report(found.outcome, found.judgement))
+    text.show(out, text.line(f"run it: {text.rerun_command(case.id)}"))
 
 
 @app.command(epilog="Example: [bold]conformance schemes --json[/]")
@@ -177,7 +170,7 @@ def schemes(as_json: AsJson = False) -> None:
     for each in known:
         here = [escape(can[each.name, device]) for device in ("cpu", "cuda")]
         table.add_row(each.name, escape(each.title), *here)
-    out.print(table)
+    text.show(out, table)
 
 
 @app.command(epilog="Example: [bold]conformance env --json[/]")
@@ -190,16 +183,25 @@ def env(as_json: AsJson = False) -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, value in {**versions, **machine}.items():
         table.add_row(name, escape(value))
-    out.print(table)
+    text.show(out, table)
 
 
 def main() -> None:
     """Run the command line; bad input is one line and exit code 2."""
     try:
-        app()
+        code = app(standalone_mode=False)
     except UsageError as error:
-        err.print(f"conformance: {error}", style="red", markup=False, soft_wrap=True)
-        sys.exit(ExitCode.USAGE)
+        code = _refuse(str(error))
+    except CommandLineError as error:
+        code = _refuse(f"{error}; `conformance --help` shows how")
+    except typer.Abort:
+        code = INTERRUPTED
+    sys.exit(code)
+
+
+def _refuse(reason: str) -> int:
+    text.show(err, text.line(f"conformance: {reason}", "red"))
+    return ExitCode.USAGE
 
 
 if __name__ == "__main__":

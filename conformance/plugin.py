@@ -1,14 +1,14 @@
 """The pytest face: options, markers, and one item a case."""
 
+import argparse
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
-from conformance.axes import registry
-from conformance.axes.base import Device, Size
-from conformance.case import Case, default_cases, enumerate_cases, select
+from conformance.case import Case, select
 from conformance.errors import UsageError
 from conformance.judging.expectations import Expectation
 from conformance.judging.judge import Judgement, judge
@@ -26,6 +26,7 @@ from conformance.pytest_fixtures import (
 from conformance.report import text
 from conformance.roundtrip.engine import TIMEOUT, Engine
 from conformance.roundtrip.outcome import NoResultKind, Outcome
+from conformance.selection import candidates, described_markers, marker_names
 from conformance.session import current_expectations
 
 __all__ = [
@@ -69,22 +70,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def markers() -> dict[str, str]:
-    """Every marker that a case can have, with its meaning."""
-    described = {str(size): size.__doc__ or "" for size in Size}
-    described |= {
-        "tiny": "models that are fastest",
-        "small": "models of at least 10 M parameters",
-        "full": "models of published dimensions",
-        "cpu": "cases on CPU",
-        "gpu": "cases on a CUDA device",
-    }
-    described |= {s.family.name: "a model family" for s in registry.subjects().values()}
-    for axis in (registry.schemes(), registry.routes(), registry.formats()):
-        described |= {value.name: value.title for value in axis.values()}
-    return described
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Under xdist, send all cases of a group to one worker, so that a model is built once."""
@@ -98,7 +83,7 @@ def pytest_configure(config: pytest.Config) -> None:
     Raises:
         pytest.UsageError: an expectation is wrong.
     """
-    for name, meaning in markers().items():
+    for name, meaning in described_markers().items():
         config.addinivalue_line("markers", f"{name}: {meaning}")
     config.addinivalue_line("markers", "conformance(*globs): run a test for these cases only")
     with usage_errors():
@@ -108,35 +93,15 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Controller(config, expectations))
 
 
-def pool(select_globs: Iterable[str], expression: str) -> list[Case]:
-    """Return the cases that the options ask for, before pytest applies `-m` itself.
-
-    Tiny models on CPU, unless `-m` names other sizes or devices, or globs name cases.
-
-    Raises:
-        UsageError: a glob matches nothing.
-    """
-    globs = list(select_globs)
-    if globs:
-        return select(globs)
-    words = set(re.findall(r"[\w-]+", expression))
-    sizes = {size for size in Size if size in words} or {Size.TINY}
-    devices = [Device.CPU, *([Device.CUDA] if "gpu" in words else [])]
-    if sizes == {Size.TINY} and devices == [Device.CPU]:
-        return default_cases()
-    subjects = [each for each in registry.subjects().values() if each.size in sizes]
-    return list(enumerate_cases(subjects, devices))
-
-
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that asks for our fixtures once for every case that it can tell apart."""
-    key = _told_apart_by(metafunc.fixturenames)
-    if "case" not in metafunc.fixturenames or key is None:
+    if not _is_ours(metafunc):
         return
+    key = _told_apart_by(metafunc.fixturenames)
     marker = metafunc.definition.get_closest_marker("conformance")
     options = metafunc.config.option
     with usage_errors():
-        cases = select(marker.args) if marker else pool(options.select, options.markexpr)
+        cases = select(marker.args) if marker else _asked_for(options)
     named = {key(each): each for each in reversed(cases)}
     parameters = [
         pytest.param(each, id=name, marks=_marks(each)) for name, each in reversed(named.items())
@@ -144,7 +109,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("case", parameters, indirect=True, scope="session")
 
 
-def _told_apart_by(names: Iterable[str]) -> Callable[[Case], str] | None:
+def _is_ours(metafunc: pytest.Metafunc) -> bool:
+    """Does `case` mean our fixture? Many a test of other people has a parameter of that name."""
+    fixtures = metafunc._arg2fixturedefs.get("case", ())
+    return bool(fixtures) and fixtures[-1].func.__module__ == case.__module__
+
+
+def _asked_for(options: argparse.Namespace) -> list[Case]:
+    """Return the cases among which pytest itself will apply `-m`."""
+    return candidates(options.select, set(re.findall(r"[\w-]+", options.markexpr)))
+
+
+def _told_apart_by(names: Iterable[str]) -> Callable[[Case], str]:
     wanted = set(names)
     if wanted & {"conformance", "checkpoint", "reloaded"}:
         return lambda each: each.id
@@ -156,8 +132,7 @@ def _told_apart_by(names: Iterable[str]) -> Callable[[Case], str] | None:
 
 
 def _marks(each: Case) -> list[pytest.MarkDecorator]:
-    names = (*each.markers, each.scheme.name, each.route.name, each.format.name)
-    marks = [getattr(pytest.mark, name) for name in names]
+    marks = [getattr(pytest.mark, name) for name in marker_names(each)]
     return [*marks, pytest.mark.xdist_group(each.group)]
 
 
@@ -177,8 +152,10 @@ def conformance(request: pytest.FixtureRequest, engine: Engine) -> Callable[[Cas
             outcome = engine.run(each)
         except UsageError as error:
             pytest.exit(str(error), returncode=4)
-        request.node.user_properties.append((PROPERTY, outcome.to_json()))
-        end_test(outcome, judge(outcome, request.config.stash[EXPECTATIONS]))
+        # As text, because xdist sends no enums.
+        request.node.user_properties.append((PROPERTY, json.dumps(outcome.to_json())))
+        declared = request.config.stash[EXPECTATIONS]
+        end_test(outcome, judge(outcome, declared))
 
     return run
 

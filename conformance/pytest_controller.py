@@ -1,5 +1,6 @@
 """The part of the pytest face that sees all cases: under xdist it runs none itself."""
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,7 +63,7 @@ class Controller:
         """Take in an outcome."""
         for name, outcome in report.user_properties:
             if name == PROPERTY and report.when == "call":
-                self.run.add(Outcome.from_json(outcome))
+                self.run.add(Outcome.from_json(json.loads(outcome)))
 
     @property
     def unused(self) -> tuple[str, ...]:

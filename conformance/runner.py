@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -24,7 +24,9 @@ class _Work:
     stop: threading.Event = field(default_factory=threading.Event)
 
 
-def run_cases(cases: Iterable[Case], workers: int, timeout: float) -> Iterator[Outcome]:
+def run_cases(
+    cases: Iterable[Case], workers: int, timeout: float
+) -> Generator[Outcome, None, None]:
     """Yield the outcome of each case as it arrives.
 
     Raises:

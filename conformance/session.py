@@ -74,7 +74,7 @@ class Session:
     def unused(self, everything: Iterable[Case]) -> tuple[str, ...]:
         """Name the active expectations that nothing tested, when `everything` was run."""
         done = {judgement.case for judgement in self.judgements}
-        if done < {case.id for case in everything}:
+        if not done >= {case.id for case in everything}:
             return ()
         return unused(self.expectations, self.judgements)
 

@@ -1,10 +1,10 @@
 """Results for a terminal or a CI log. Reads results; runs nothing."""
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 
+from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -12,10 +12,14 @@ from rich.text import Text
 from conformance.judging.judge import Judgement
 from conformance.judging.summary import CauseGroup, Tally
 from conformance.judging.verdicts import Verdict
-from conformance.roundtrip.outcome import Finding, Outcome, Stage
+from conformance.roundtrip.outcome import Failure, Finding, NoResultKind, Outcome, Reader, Stage
 
+LOG_WIDTH = 120
+"""Columns of a table in a log, whose width nobody knows."""
 FINDINGS_SHOWN = 12
+PATHS_SHOWN = 4
 CASES_SHOWN = 3
+CAUSE_LENGTH = 240
 
 COLOURS = {
     Verdict.PASS: "green",
@@ -28,11 +32,34 @@ COLOURS = {
 }
 
 
-def to_text(renderable: RenderableType, width: int = 110) -> str:
-    """Render without colours, for a log."""
-    console = Console(file=io.StringIO(), width=width, no_color=True)
-    console.print(renderable)
-    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+def console(*, stderr: bool = False) -> Console:
+    """Return a console as wide as the terminal, or as a log line."""
+    made = Console(stderr=stderr, highlight=False)
+    if not made.is_terminal:
+        made.width = LOG_WIDTH
+    return made
+
+
+def show(where: Console, renderable: RenderableType) -> None:
+    """Print with lines as long as they are: a terminal wraps them, a log keeps them whole."""
+    if where.is_terminal:
+        where.print(Group(renderable), crop=False)
+    else:
+        where.file.write(to_text(renderable, where.width))
+        where.file.flush()
+
+
+def to_text(renderable: RenderableType, width: int = LOG_WIDTH) -> str:
+    """Render for a log: without colours, and without spaces at the end of a line."""
+    file = io.StringIO()
+    plain = Console(file=file, width=width, color_system=None, force_terminal=False)
+    plain.print(Group(renderable), crop=False)
+    return "".join(f"{each.rstrip()}\n" for each in file.getvalue().splitlines())
+
+
+def line(text: str, style: str = "") -> Text:
+    """Return text that is neither read as markup nor wrapped."""
+    return Text(text, style, no_wrap=True, overflow="ignore")
 
 
 def rerun_command(case_id: str) -> str:
@@ -40,78 +67,117 @@ def rerun_command(case_id: str) -> str:
     return f"conformance run --select '{case_id}'"
 
 
-def ladder(outcome: Outcome, broken: Stage | None) -> Text:
-    """Return the stages that were gone through, with their times; the first broken one marked."""
+def ladder(outcome: Outcome, broken: Stage | None) -> Columns:
+    """Return the stages with the times of those that were gone through; broken ones marked."""
     seconds: dict[Stage, float] = {}
     for step in outcome.steps:
         seconds[step.stage] = seconds.get(step.stage, 0.0) + step.seconds
-    line = Text()
+    passed = _passed(outcome, seconds.keys())
+    rungs = []
     for stage in Stage:
-        mark, style = _rung(stage, seconds, broken)
-        line.append(f"{mark} {stage}", style)
+        rung = _rung(stage, passed, {*_broken(outcome), broken})
         if stage in seconds:
-            line.append(f" {seconds[stage] * 1000:.0f} ms", "dim")
-        line.append("  ")
-    return line
+            rung.append(f" {seconds[stage] * 1000:.0f} ms", "dim")
+        rungs.append(rung)
+    return Columns(rungs, padding=(0, 2))
 
 
-def _rung(stage: Stage, seconds: dict[Stage, float], broken: Stage | None) -> tuple[str, str]:
-    if stage is broken:
-        return "✗", "bold red"
-    # Bits and size are judged from what other stages gathered.
-    return ("✓", "green") if stage in seconds else ("·", "dim")
+def _broken(outcome: Outcome) -> set[Stage | None]:
+    ends = (*outcome.findings, outcome.failure, outcome.no_result)
+    return {each.stage for each in ends if each is not None}
+
+
+def _passed(outcome: Outcome, timed: Collection[Stage]) -> set[Stage]:
+    """Add to the stages with a time those that need none of their own.
+
+    What comes before the first step was done for an earlier case that shares the model. Bits and
+    size are judged, when a reader got as far as the structure, from what other stages gathered.
+    """
+    if not timed:
+        return set()
+    stages = list(Stage)
+    first = min(stages.index(stage) for stage in timed)
+    whole = Stage.STRUCTURE in timed and outcome.no_result is None
+    return {*stages[:first], *timed, *([Stage.BITS, Stage.SIZE] if whole else [])}
+
+
+def _rung(stage: Stage, passed: Collection[Stage], broken: Collection[Stage | None]) -> Text:
+    if stage in broken:
+        return line(f"✗ {stage}", "bold red")
+    if stage in passed:
+        return line(f"✓ {stage}", "green")
+    return line(f"· {stage}", "dim")
 
 
 def findings_table(findings: Sequence[Finding]) -> Table:
-    """Return the findings, the first of them by name."""
+    """Return the findings, those that differ in nothing but the path in one row."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for each in findings:
+        row = (each.check, each.what, each.wanted, each.got, str(each.reader))
+        alike.setdefault(row, []).append(each.path)
     table = Table("check", "path", "what", "wanted", "got", "reader", box=None, pad_edge=False)
-    for each in findings[:FINDINGS_SHOWN]:
-        table.add_row(
-            each.check,
-            escape(each.path),
-            escape(each.what),
-            escape(each.wanted),
-            escape(each.got),
-            str(each.reader),
-        )
-    if len(findings) > FINDINGS_SHOWN:
-        table.add_row("...", f"and {len(findings) - FINDINGS_SHOWN} more", "", "", "", "")
+    for column in table.columns:
+        column.overflow = "fold"
+    for (check, *others), paths in list(alike.items())[:FINDINGS_SHOWN]:
+        path = Text("\n".join(_first(paths, PATHS_SHOWN)))
+        table.add_row(Text(check), path, *map(Text, others))
+    if len(alike) > FINDINGS_SHOWN:
+        table.add_row("...", f"and {len(alike) - FINDINGS_SHOWN} more")
     return table
+
+
+def _first(names: Sequence[str], count: int) -> list[str]:
+    more = len(names) - count
+    return [*names[:count], *([f"... and {more} more"] if more > 0 else [])]
 
 
 def case_report(outcome: Outcome, judgement: Judgement) -> Group:
     """Return everything about one case: how it ended, the ladder, findings, failure, rerun."""
-    ending = judgement.verdict or judgement.no_result
-    parts: list[RenderableType] = [
-        Text(f"{outcome.case}: {ending}"),
-        ladder(outcome, judgement.stage),
-    ]
+    parts: list[RenderableType] = [ending(judgement), ladder(outcome, judgement.stage)]
     if outcome.storage_only:
-        parts.append(Text(f"storage only: {outcome.storage_only}"))
-    parts += [Text(f"not as expected: {reason}") for reason in judgement.reasons]
+        parts.append(line(f"storage only: {outcome.storage_only}"))
+    parts += [line(f"not as expected: {reason}") for reason in judgement.reasons]
     if judgement.covered_by:
-        parts.append(Text(f"expected by: {', '.join(judgement.covered_by)}"))
+        parts.append(line(f"expected by: {', '.join(judgement.covered_by)}"))
     if outcome.no_result:
-        parts.append(Text(outcome.no_result.reason))
+        parts.append(line(outcome.no_result.reason.rstrip()))
     if outcome.findings:
         parts.append(findings_table(outcome.findings))
     if outcome.failure:
-        parts += _failure_parts(outcome)
-    parts.append(Text(f"again: {rerun_command(outcome.case)}"))
+        parts += _failure_parts(outcome.failure)
+    parts.append(line(f"again: {rerun_command(outcome.case)}"))
     return Group(*parts)
 
 
-def _failure_parts(outcome: Outcome) -> list[RenderableType]:
-    failure = outcome.failure
-    if failure is None:
-        return []
-    parts = [
-        Text(f"{failure.type} at {failure.stage} ({failure.reader} reader): {failure.message}")
-    ]
+def ending(judgement: Judgement) -> Text:
+    """Return one line: the case and how it ended."""
+    style = COLOURS[judgement.verdict] if judgement.verdict else "dim"
+    ended = judgement.verdict or f"no result: {judgement.no_result}"
+    return line(f"{judgement.case}: ").append(str(ended), style)
+
+
+class Reporter:
+    """Reports what is not as expected: once in full, and by one line what ends alike."""
+
+    def __init__(self) -> None:
+        self._models: dict[Hashable, str] = {}
+
+    def report(self, outcome: Outcome, judgement: Judgement) -> RenderableType:
+        """Return the full report, or the line that names the case which had it."""
+        likeness = judgement.cause or judgement.reasons
+        model = self._models.setdefault(likeness, judgement.case)
+        if model == judgement.case:
+            return Group(Text(), case_report(outcome, judgement))
+        return ending(judgement).append(f", not as expected, like {model}")
+
+
+def _failure_parts(failure: Failure) -> list[Text]:
+    reader = f"{failure.reader} reader" + ("s" if failure.reader is Reader.BOTH else "")
+    parts = [line(f"{failure.type} at {failure.stage} ({reader}): {failure.message}")]
     if failure.leftovers:
-        parts.append(Text(f"left behind: {', '.join(failure.leftovers)}"))
-    parts.append(Text(failure.traceback.rstrip()))
-    return list(parts)
+        parts.append(line(f"left behind: {', '.join(failure.leftovers)}"))
+    parts.append(line(failure.traceback.rstrip()))
+    return parts
 
 
 def verdict_counts(counts: Tally) -> Table:
@@ -127,28 +193,39 @@ def verdict_counts(counts: Tally) -> Table:
     return table
 
 
-def causes_table(causes: Iterable[CauseGroup], skipped: bool = False) -> Table:
-    """Return the causes, worst first; those of skipped cases only when asked for."""
-    table = Table("cases", "not expected", "cause", "shared axes, or some cases", show_lines=True)
-    table.columns[0].justify = table.columns[1].justify = "right"
-    for group in causes:
-        if str(group.cause.ending) == "skipped" and not skipped:
-            continue
-        table.add_row(
-            str(len(group.cases)),
-            Text(str(group.unexpected), "bold red" if group.unexpected else ""),
-            escape(str(group.cause)),
-            escape(_where(group)),
-        )
-    return table
+def causes_list(causes: Iterable[CauseGroup], skipped: bool = False) -> list[Text]:
+    """Return a paragraph a cause, worst first; those of skipped cases only when asked for."""
+    return [
+        paragraph
+        for group in causes
+        if skipped or group.cause.ending is not NoResultKind.SKIPPED
+        for paragraph in (Text(), *_cause(group))
+    ]
 
 
-def _where(group: CauseGroup) -> str:
-    shared = ", ".join(f"all {value}" for _, value in sorted(group.shared.items()))
-    shown = "\n".join(group.cases[:CASES_SHOWN])
-    more = len(group.cases) - CASES_SHOWN
-    rest = f"\n... and {more} more" if more > 0 else ""
-    return f"{shared}\n{shown}{rest}" if shared else f"{shown}{rest}"
+def _cause(group: CauseGroup) -> Iterator[Text]:
+    ended = group.cause.ending
+    style = COLOURS[ended] if isinstance(ended, Verdict) else "dim"
+    yield line(_shortened(str(group.cause)), style)
+    count = line(f"  {_cases(len(group.cases))}")
+    if group.unexpected:
+        count.append(f", {group.unexpected} not as expected", "bold red")
+    if group.shared:
+        count.append(f"; all {', '.join(group.shared.values())}")
+    yield count
+    yield from (line(f"  {each}") for each in _first(group.cases, CASES_SHOWN))
+
+
+def _cases(count: int) -> str:
+    return "1 case" if count == 1 else f"{count} cases"
+
+
+def _shortened(text: str) -> str:
+    """Cut out the middle: what broke stands at the start or, in a traceback, at the end."""
+    if len(text) <= CAUSE_LENGTH:
+        return text
+    half = CAUSE_LENGTH // 2
+    return f"{text[:half]} ... {text[-half:]}"
 
 
 def headline(counts: Tally, unused: Sequence[str] = ()) -> str:
@@ -167,20 +244,23 @@ def headline(counts: Tally, unused: Sequence[str] = ()) -> str:
 def summary(
     counts: Tally, causes: Iterable[CauseGroup], unused: Sequence[str], *, skipped: bool = False
 ) -> Group:
-    """Return the summary of a run: one sentence, counts by verdict, causes worst first."""
-    table = causes_table(causes, skipped)
-    parts: list[RenderableType] = [Text(headline(counts, unused)), Text(), verdict_counts(counts)]
-    return Group(*parts, *([Text(), table] if table.row_count else []))
+    """Return the summary of a run: one sentence, counts by verdict, causes worst first.
+
+    Why cases were skipped is told when asked for, and when there is nothing else to tell.
+    """
+    skipped = skipped or counts.measured == 0
+    head = (line(headline(counts, unused)), Text(), verdict_counts(counts))
+    return Group(*head, *causes_list(causes, skipped))
 
 
-def progress(console: Console) -> Progress:
+def progress(where: Console) -> Progress:
     """Return a progress bar; in a log that is no terminal it stays silent."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
+        console=where,
+        disable=not where.is_terminal,
         transient=True,
     )

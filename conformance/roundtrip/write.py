@@ -98,16 +98,18 @@ def _shards_bite(case: Case, contents: Contents, facts: ModelFacts) -> None:
         shards.setdefault(name, set()).add(file)
     if len({file for files in shards.values() for file in files}) < 2:
         raise HarnessError("a sharded case wrote a single shard")
-    if not case.format.splits_weights:
-        return
-    for key in facts.quantized:
-        module, _, weight = key.rpartition(".")
-        # torchao 0.14 wrote `module.weight:scale`, later releases write `module._weight_scale`.
-        prefixes = (f"{module}._{weight}_", f"{key}:")
-        files = [shards[name] for name in shards if name.startswith(prefixes)]
-        if len(set().union(*files)) > 1:
-            return
-    raise HarnessError("no quantized weight has its inner tensors in two shards")
+    split = [len(_files_of(key, shards)) for key in facts.quantized]
+    # Zero: the weight is not in the files under its inner tensors' names, which `payload` tells.
+    if case.format.splits_weights and max(split) == 1:
+        raise HarnessError("no quantized weight has its inner tensors in two shards")
+
+
+def _files_of(key: str, shards: Mapping[str, set[str]]) -> set[str]:
+    """Return the shards that hold inner tensors of a weight."""
+    module, _, weight = key.rpartition(".")
+    # torchao 0.14 wrote `module.weight:scale`, later releases write `module._weight_scale`.
+    prefixes = (f"{module}._{weight}_", f"{key}:")
+    return {file for name in shards if name.startswith(prefixes) for file in shards[name]}
 
 
 def _record(
