@@ -91,7 +91,7 @@ class Group:
 
     def shard_limit(self, model: Any) -> int:
         """Return about the limit that the suite gives: under the size of the largest Linear."""
-        return max(parameter.numel() for parameter in model.parameters()) - 1
+        return int(max(parameter.numel() for parameter in model.parameters())) - 1
 
     def forward(self, model: Any, times: int) -> None:
         """Call the model."""

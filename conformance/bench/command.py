@@ -1,0 +1,34 @@
+"""`conformance bench`."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from conformance.bench.suite import measure
+
+app = typer.Typer(help="Measure what the suite costs.", no_args_is_help=True)
+
+
+@app.callback()
+def bench() -> None:
+    """Measure what the suite costs."""
+
+
+@app.command(epilog="Example: [bold]conformance bench suite --select 'flux-tiny.*' --runs 1[/]")
+def suite(
+    globs: Annotated[
+        list[str] | None,
+        typer.Option("--select", "-s", metavar="GLOB", help="Default cases to run; repeatable."),
+    ] = None,
+    runs: Annotated[int, typer.Option(min=1, help="Runs of each part; medians are shown.")] = 3,
+) -> None:
+    """Time whole runs against a bare script that makes the same library calls."""
+    notes = Console(stderr=True)
+    figures = measure(globs or ["*"], runs, lambda note: notes.print(note, highlight=False))
+    table = Table("figure", "measured", "", "aim", box=None, pad_edge=False)
+    table.columns[1].justify = "right"
+    for each in figures:
+        table.add_row(each.name, f"{each.measured:.2f}", each.unit, each.aim)
+    Console().print(table)
