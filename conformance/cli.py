@@ -4,13 +4,14 @@ import json
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from conformance.axes import registry
+from conformance.bench import command as bench
 from conformance.case import default_cases, find
 from conformance.environment import hardware, observed_versions
 from conformance.errors import UsageError
@@ -24,14 +25,13 @@ from conformance.session import Session, current_expectations, open_results
 
 app = typer.Typer(
     help="Does a quantized checkpoint still come back as what was saved?",
-    no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
 out = text.console()
 err = text.console(stderr=True)
 
-CommandLineError: type[Exception] = typer.BadParameter.__bases__[0]
+CommandLineError: Any = typer.BadParameter.__bases__[0]
 """What typer raises for a bad command line; the release of typer decides where it is defined."""
 INTERRUPTED = 130
 """What a shell reports for Ctrl-C."""
@@ -89,7 +89,8 @@ def run(
             writer.unused = session.unused(default_cases())
     except KeyboardInterrupt:
         interrupted = True
-    text.show(out, text.summary(session.tally, session.causes, writer.unused))
+    planned = len(cases)
+    text.show(out, text.summary(session.tally, session.causes, writer.unused, planned=planned))
     state = "partial results" if interrupted else "results"
     text.show(out, text.line(f"\n{state}: {results}"))
     raise typer.Exit(exit_code(session.tally, writer.unused, complete=not interrupted))
@@ -154,7 +155,8 @@ def show(
         if found is None:
             raise UsageError(f"{results} has no result of {case.id}")
         text.show(out, text.case_report(found.outcome, found.judgement))
-    text.show(out, text.line(f"run it: {text.rerun_command(case.id)}"))
+    else:
+        text.show(out, text.line(f"run it: {text.rerun_command(case.id)}"))
 
 
 @app.command(epilog="Example: [bold]conformance schemes --json[/]")
@@ -167,6 +169,8 @@ def schemes(as_json: AsJson = False) -> None:
         print(json.dumps(rows, indent=1))
         return
     table = Table("scheme", "what it is", "cpu", "cuda", box=None, pad_edge=False)
+    for column in table.columns:
+        column.overflow = "fold"
     for each in known:
         here = [escape(can[each.name, device]) for device in ("cpu", "cuda")]
         table.add_row(each.name, escape(each.title), *here)
@@ -186,14 +190,17 @@ def env(as_json: AsJson = False) -> None:
     text.show(out, table)
 
 
+app.add_typer(bench.app, name="bench")
+
+
 def main() -> None:
     """Run the command line; bad input is one line and exit code 2."""
     try:
-        code = app(standalone_mode=False)
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except UsageError as error:
         code = _refuse(str(error))
     except CommandLineError as error:
-        code = _refuse(f"{error}; `conformance --help` shows how")
+        code = _refuse(f"{error.format_message().rstrip('.')}; `conformance --help` shows how")
     except typer.Abort:
         code = INTERRUPTED
     sys.exit(code)

@@ -3,7 +3,7 @@
 import argparse
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -70,11 +70,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Under xdist, send all cases of a group to one worker, so that a model is built once."""
+@pytest.hookimpl(wrapper=True)
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
+    """Under xdist, send all cases of a group to one worker, so that a model is built once.
+
+    A wrapper, so that it comes before xdist's own hook, which would choose another way.
+    """
     if getattr(config.option, "numprocesses", None) and config.option.dist == "no":
         config.option.dist = "loadgroup"
+    return (yield)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -102,9 +106,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     options = metafunc.config.option
     with usage_errors():
         cases = select(marker.args) if marker else _asked_for(options)
-    named = {key(each): each for each in reversed(cases)}
+    alike: dict[str, list[Case]] = {}
+    for each in cases:
+        alike.setdefault(key(each), []).append(each)
     parameters = [
-        pytest.param(each, id=name, marks=_marks(each)) for name, each in reversed(named.items())
+        pytest.param(same[0], id=name, marks=_marks(same)) for name, same in alike.items()
     ]
     metafunc.parametrize("case", parameters, indirect=True, scope="session")
 
@@ -131,9 +137,11 @@ def _told_apart_by(names: Iterable[str]) -> Callable[[Case], str]:
     return lambda each: each.id
 
 
-def _marks(each: Case) -> list[pytest.MarkDecorator]:
-    marks = [getattr(pytest.mark, name) for name in marker_names(each)]
-    return [*marks, pytest.mark.xdist_group(each.group)]
+def _marks(alike: Sequence[Case]) -> list[pytest.MarkDecorator]:
+    """Return the markers of all the cases that one item stands for."""
+    names = dict.fromkeys(name for each in alike for name in marker_names(each))
+    marks = [getattr(pytest.mark, name) for name in names]
+    return [*marks, pytest.mark.xdist_group(alike[0].group)]
 
 
 @pytest.fixture(scope="session")
@@ -151,13 +159,21 @@ def conformance(request: pytest.FixtureRequest, engine: Engine) -> Callable[[Cas
         try:
             outcome = engine.run(each)
         except UsageError as error:
-            pytest.exit(str(error), returncode=4)
+            raise stopping(request.session, str(error)) from None
         # As text, because xdist sends no enums.
         request.node.user_properties.append((PROPERTY, json.dumps(outcome.to_json())))
         declared = request.config.stash[EXPECTATIONS]
         end_test(outcome, judge(outcome, declared))
 
     return run
+
+
+def stopping(session: pytest.Session, reason: str) -> BaseException:
+    """Return what ends the whole run: no case can be measured. An xdist worker asks for it."""
+    if not hasattr(session.config, "workerinput"):
+        return pytest.exit.Exception(reason, returncode=pytest.ExitCode.USAGE_ERROR)
+    session.shouldstop = reason
+    return pytest.fail.Exception(reason, pytrace=False)
 
 
 def end_test(outcome: Outcome, judgement: Judgement) -> None:

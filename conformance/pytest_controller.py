@@ -87,8 +87,9 @@ class Controller:
         if not self.run.cases or self.config.option.collectonly:
             return
         terminalreporter.section("conformance")
-        terminalreporter.write(
-            text.to_text(text.summary(self.run.tally, self.run.causes, self.unused))
-        )
+        planned = len(self.run.cases)
+        summary = text.summary(self.run.tally, self.run.causes, self.unused, planned=planned)
+        terminalreporter.write(text.to_text(summary))
         if self.config.option.results is not None:
-            terminalreporter.write_line(f"results: {self.config.option.results}")
+            state = "results" if self.run.complete else "partial results"
+            terminalreporter.write_line(f"\n{state}: {self.config.option.results}")

@@ -228,29 +228,35 @@ def _shortened(text: str) -> str:
     return f"{text[:half]} ... {text[-half:]}"
 
 
-def headline(counts: Tally, unused: Sequence[str] = ()) -> str:
-    """Return one sentence on the whole run."""
-    measured, cases = counts.measured, counts.cases
-    if measured == 0:
-        return f"0 of {cases} cases were measured: nothing can be said"
-    text = f"{measured} of {cases} cases were measured"
-    if not counts.unexpected and not unused:
-        return f"{text}; all {cases} are as expected"
-    parts = [f"{counts.unexpected} of them not as expected"] if counts.unexpected else []
-    parts += [f"unused expectation: {name}" for name in unused]
-    return f"{text}; {'; '.join(parts)}"
+def headline(counts: Tally, unused: Sequence[str] = (), planned: int = 0) -> str:
+    """Return one sentence on the whole run; some of the planned cases may have no result yet."""
+    cases = max(planned, counts.cases)
+    measured = f"{counts.measured} of {cases} cases were measured"
+    broken_off = [f"{cases - counts.cases} were not run"] if cases > counts.cases else []
+    unexpected = [f"{counts.unexpected} are not as expected"] if counts.unexpected else []
+    bad = [*unexpected, *(f"unused expectation: {name}" for name in unused)]
+    if not counts.measured:
+        return "; ".join([measured, *broken_off, *bad, "nothing can be said"])
+    return "; ".join([measured, *broken_off, *(bad or ["all are as expected"])])
 
 
 def summary(
-    counts: Tally, causes: Iterable[CauseGroup], unused: Sequence[str], *, skipped: bool = False
+    counts: Tally,
+    causes: Iterable[CauseGroup],
+    unused: Sequence[str],
+    *,
+    skipped: bool = False,
+    planned: int = 0,
 ) -> Group:
     """Return the summary of a run: one sentence, counts by verdict, causes worst first.
 
     Why cases were skipped is told when asked for, and when there is nothing else to tell.
     """
     skipped = skipped or counts.measured == 0
-    head = (line(headline(counts, unused)), Text(), verdict_counts(counts))
-    return Group(*head, *causes_list(causes, skipped))
+    parts: list[RenderableType] = [line(headline(counts, unused, planned))]
+    if counts.cases:
+        parts += [Text(), verdict_counts(counts)]
+    return Group(*parts, *causes_list(causes, skipped))
 
 
 def progress(where: Console) -> Progress:

@@ -1,0 +1,105 @@
+"""A stage turns what goes wrong into a failure or a reason, and is always timed."""
+
+from pathlib import Path
+
+import pytest
+
+from conformance.errors import UnavailableError
+from conformance.roundtrip.ladder import (
+    BrokenError,
+    HarnessError,
+    Ladder,
+    NoResultError,
+    file_sizes,
+)
+from conformance.roundtrip.outcome import NoResultKind, Reader, Stage
+
+
+def broken_by(error: Exception, stage: Stage, directory: Path | None = None) -> BrokenError:
+    with pytest.raises(BrokenError) as caught, Ladder(Reader.FRESH).stage(stage, directory):
+        raise error
+    return caught.value
+
+
+def ended_by(error: Exception, stage: Stage) -> NoResultError:
+    with pytest.raises(NoResultError) as caught, Ladder(Reader.SAME).stage(stage):
+        raise error
+    return caught.value
+
+
+def test_a_stage_is_announced_and_timed() -> None:
+    announced: list[Stage] = []
+    ladder = Ladder(Reader.SAME, announced.append)
+    with ladder.stage(Stage.LOAD):
+        assert announced == [Stage.LOAD]
+    assert [(step.stage, step.reader) for step in ladder.steps] == [(Stage.LOAD, Reader.SAME)]
+    assert ladder.steps[0].seconds >= 0
+
+
+def test_a_stage_that_breaks_is_timed_too() -> None:
+    ladder = Ladder(Reader.SAME)
+    with pytest.raises(BrokenError), ladder.stage(Stage.LOAD):
+        raise ValueError
+    assert [step.stage for step in ladder.steps] == [Stage.LOAD]
+
+
+def test_an_exception_of_the_libraries_is_a_failure_of_its_stage() -> None:
+    failure = broken_by(KeyError("qdata"), Stage.LOAD).failure
+    assert (failure.stage, failure.type, failure.message) == (Stage.LOAD, "KeyError", "'qdata'")
+    assert failure.reader is Reader.FRESH
+    assert "raise error" in failure.traceback
+    assert failure.leftovers == ()
+
+
+def test_a_failed_save_tells_what_it_left_behind(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "config.json").write_text("{}")
+    failure = broken_by(ValueError("no"), Stage.SAVE, tmp_path).failure
+    assert failure.leftovers == ("deep/config.json",)
+
+
+@pytest.mark.parametrize(
+    ("error", "stage", "kind"),
+    [
+        (UnavailableError("no CUDA"), Stage.RESOLVE, NoResultKind.SKIPPED),
+        (UnavailableError("too old"), Stage.LOAD, NoResultKind.SKIPPED),
+        (HarnessError("vacuous"), Stage.QUANTIZE, NoResultKind.HARNESS_ERROR),
+        (MemoryError("24 GiB"), Stage.LOAD, NoResultKind.OUT_OF_MEMORY),
+        (KeyError("ours"), Stage.BUILD, NoResultKind.HARNESS_ERROR),
+        (KeyError("ours"), Stage.RESOLVE, NoResultKind.HARNESS_ERROR),
+    ],
+)
+def test_what_is_no_verdict_ends_the_case(
+    error: Exception, stage: Stage, kind: NoResultKind
+) -> None:
+    ended = ended_by(error, stage).no_result
+    assert (ended.kind, ended.stage) == (kind, stage)
+    assert str(error) in ended.reason
+
+
+def test_the_memory_of_a_gpu_is_memory() -> None:
+    error = type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory")
+    assert ended_by(error, Stage.QUANTIZE).no_result.kind is NoResultKind.OUT_OF_MEMORY
+
+
+def test_a_failure_keeps_the_stage_in_which_it_came() -> None:
+    ladder = Ladder(Reader.SAME)
+    with (
+        pytest.raises(BrokenError) as caught,
+        ladder.stage(Stage.RESAVE),
+        ladder.stage(Stage.LOAD),
+    ):
+        raise ValueError
+    assert caught.value.failure.stage is Stage.LOAD
+
+
+def test_an_interrupt_is_nobodys_failure() -> None:
+    with pytest.raises(KeyboardInterrupt), Ladder(Reader.SAME).stage(Stage.LOAD):
+        raise KeyboardInterrupt
+
+
+def test_file_sizes_are_relative_and_of_files_only(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "x").write_bytes(b"123")
+    (tmp_path / "a").write_bytes(b"")
+    assert file_sizes(tmp_path) == {"a": 0, "b/x": 3}
