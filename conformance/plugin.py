@@ -3,7 +3,7 @@
 import argparse
 import json
 import re
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -70,17 +70,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
-    """Under xdist, send all cases of a group to one worker, so that a model is built once.
-
-    A wrapper, so that it comes before xdist's own hook, which would choose another way.
-    """
-    if getattr(config.option, "numprocesses", None) and config.option.dist == "no":
-        config.option.dist = "loadgroup"
-    return (yield)
-
-
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the markers and read the expectations.
 
@@ -92,6 +81,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "conformance(*globs): run a test for these cases only")
     with usage_errors():
         expectations = current_expectations(config.option.expectations)
+        if config.option.select:
+            select(config.option.select)  # a bad glob is told before anything is collected
     config.stash[EXPECTATIONS] = expectations
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Controller(config, expectations))
@@ -140,8 +131,7 @@ def _told_apart_by(names: Iterable[str]) -> Callable[[Case], str]:
 def _marks(alike: Sequence[Case]) -> list[pytest.MarkDecorator]:
     """Return the markers of all the cases that one item stands for."""
     names = dict.fromkeys(name for each in alike for name in marker_names(each))
-    marks = [getattr(pytest.mark, name) for name in names]
-    return [*marks, pytest.mark.xdist_group(alike[0].group)]
+    return [getattr(pytest.mark, name) for name in names]
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,11 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from conformance.case import all_cases, default_cases
 from conformance.errors import UsageError
@@ -33,6 +35,24 @@ def usage_errors() -> Iterator[None]:
         raise pytest.UsageError(str(error)) from None
 
 
+class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """Hands out the items of a case's group together, and other items one by one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        name = nodeid.partition("[")[2].rstrip("]")
+        return groups().get(name, nodeid)
+
+
+@cache
+def groups() -> dict[str, str]:
+    """Return the group of every name that an item may have: a case, a model, or a subject."""
+    named: dict[str, str] = {}
+    for case in all_cases().values():
+        for name in (case.id, case.quantized, f"{case.subject.name}.{case.device}"):
+            named.setdefault(name, case.group)
+    return named
+
+
 class Controller:
     """Judges outcomes as they arrive, writes the results, and ends with a summary."""
 
@@ -43,6 +63,13 @@ class Controller:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Open the results file as soon as it is known how many cases there will be."""
         self._plan([item.nodeid for item in session.items])
+
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
+        """Send all cases of a group to one worker, so that a model is built once.
+
+        Not by `--dist loadgroup`: xdist 3.8 rewrites `item._nodeid`, which pytest 9.2 ignores.
+        """
+        return GroupScheduling(config, log) if config.option.dist == "load" else None
 
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
         """Do the same under xdist, where only workers collect."""
@@ -63,7 +90,7 @@ class Controller:
         """Take in an outcome."""
         for name, outcome in report.user_properties:
             if name == PROPERTY and report.when == "call":
-                self.run.add(Outcome.from_json(json.loads(outcome)))
+                self.run.add(Outcome.from_json(json.loads(str(outcome))))
 
     @property
     def unused(self) -> tuple[str, ...]:

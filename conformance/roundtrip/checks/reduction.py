@@ -2,7 +2,8 @@
 
 Asked of models with at least 10 M parameters: in a tiny one, scales and headers outweigh weights.
 Sharded checkpoints are not asked: the suite keeps shards small enough to split a weight, and every
-shard of a safetensors checkpoint repeats the metadata of all tensors. The bf16 size is two bytes for every element of the state dict.
+shard of a safetensors checkpoint repeats the metadata of all tensors. The bf16 size is two bytes
+for every element of the state dict.
 
 What to do: if `payload` is silent, too little of the model was quantized; see `coverage`.
 """

@@ -1,0 +1,242 @@
+"""The pytest face: one item a case, told as it ended, written down, and never green by mistake."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from stand_in import CTRL_C, KNOWN_BUG, OBSOLETE
+
+from conformance.case import default_cases, find, select
+from conformance.judging.results import Results, read_results
+from conformance.judging.verdicts import Verdict
+from conformance.roundtrip.outcome import NoResultKind
+
+TESTS = str(Path(__file__).parent)
+INT8 = "flux-tiny.int8wo.quantize_"
+ITEM = re.compile(r"test_comes_back_as_saved\[([^\]]+)\]")
+
+# A run inside a test must not take itself for a worker of the run that it is tested in.
+OUTSIDE = {name: value for name, value in os.environ.items() if "XDIST" not in name}
+
+Ran = subprocess.CompletedProcess[str]
+Suite = Callable[..., Ran]
+
+
+def suite(directory: Path, *arguments: str, engine: str = "stand_in", **environment: str) -> Ran:
+    """Run `pytest --pyargs conformance` where nothing of this checkout lies."""
+    plugin = ["-p", engine] if engine else []
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *plugin, "--pyargs", "conformance", *arguments],
+        cwd=directory,
+        env={**OUTSIDE, "PYTHONPATH": TESTS, "COLUMNS": "200", **environment},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        # A shell starts what it puts into the background with Ctrl-C ignored.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Suite:
+    return partial(suite, tmp_path)
+
+
+def items(ran: Ran) -> list[str]:
+    return ITEM.findall(ran.stdout)
+
+
+def expectations(directory: Path, text: str) -> str:
+    path = directory / "expectations.toml"
+    path.write_text(text)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Ran, Results]:
+    """A run in which a case passes, is a known bug, fails, passes unexpectedly, is skipped."""
+    directory = tmp_path_factory.mktemp("mixed")
+    chosen = [
+        "pickle.cpu",
+        "pickle-sharded.cpu",
+        "safetensors.cpu",
+        "state-dict.cpu",
+        "pickle.cuda",
+    ]
+    globs = [word for each in chosen for word in ("--select", f"{INT8}.{each}")]
+    declared = expectations(directory, KNOWN_BUG + OBSOLETE)
+    ran = suite(
+        directory, *globs, "--expectations", declared, "--results", "found.jsonl", "-rA", "-v"
+    )
+    return ran, read_results(directory / "found.jsonl")
+
+
+def test_an_item_is_a_case(run: Suite) -> None:
+    found = items(
+        run("--collect-only", "-q", "--select", f"{INT8}.*", "--select", "flux-tiny.nf4.*")
+    )
+    assert found == [case.id for case in select([f"{INT8}.*", "flux-tiny.nf4.*"])]
+
+
+def test_collecting_every_case_imports_no_torch(tmp_path: Path) -> None:
+    (tmp_path / "no_torch.py").write_text("import sys\nsys.modules['torch'] = None\n")
+    ran = suite(tmp_path, "--collect-only", "-q", engine="no_torch", PYTHONPATH=str(tmp_path))
+    assert ran.returncode == 0, ran.stdout[-2000:]
+    assert items(ran) == [case.id for case in default_cases()]
+
+
+def test_every_axis_has_a_marker(run: Suite) -> None:
+    expression = "tiny and cpu and flux and int8wo and quantize_ and pickle-sharded"
+    assert items(run("--collect-only", "-q", "-m", expression)) == [f"{INT8}.pickle-sharded.cpu"]
+
+
+@pytest.mark.parametrize(
+    ("expression", "case"),
+    [
+        (
+            "small and flux and int8wo and quantize_ and pickle",
+            "flux-small.int8wo.quantize_.pickle.cpu",
+        ),
+        ("gpu and flux and int8wo and quantize_ and pickle", f"{INT8}.pickle.cuda"),
+    ],
+)
+def test_a_marker_brings_in_sizes_and_devices(run: Suite, expression: str, case: str) -> None:
+    assert items(run("--collect-only", "-q", "-m", expression)) == [case]
+
+
+def test_a_keyword_chooses(run: Suite) -> None:
+    found = items(run("--collect-only", "-q", "--select", "*-tiny.int8wo.*.cpu", "-k", "flux"))
+    assert found == [case.id for case in select(["flux-tiny.int8wo.*.cpu"])]
+
+
+def test_without_cuda_a_gpu_run_is_not_green(run: Suite) -> None:
+    ran = run("-q", "-m", "gpu", "--select", f"{INT8}.*")
+    assert ran.returncode == pytest.ExitCode.TESTS_FAILED
+    assert "0 of 7 cases were measured" in ran.stdout
+    assert "skipped at resolve: no CUDA" in ran.stdout
+
+
+def test_a_run_ends_red_for_what_is_not_expected(mixed: tuple[Ran, Results]) -> None:
+    ran, _ = mixed
+    assert ran.returncode == pytest.ExitCode.TESTS_FAILED
+    assert "2 failed, 1 passed, 1 skipped, 1 xfailed" in ran.stdout
+    assert "4 of 5 cases were measured; 2 are not as expected" in ran.stdout
+
+
+def test_a_failing_case_shows_the_ladder_the_failure_and_the_way_back(
+    mixed: tuple[Ran, Results],
+) -> None:
+    ran, _ = mixed
+    assert "✗ save 2 ms" in ran.stdout
+    assert "RuntimeError at save (same reader): [red]no storage[/red]" in ran.stdout
+    assert "left behind: x" in ran.stdout
+    assert f"again: conformance run --select '{INT8}.safetensors.cpu'" in ran.stdout
+
+
+def test_a_case_that_passes_under_an_expectation_is_red(mixed: tuple[Ran, Results]) -> None:
+    ran, results = mixed
+    assert "obsolete: passes under the expectation mended" in ran.stdout
+    assert not results.cases[f"{INT8}.state-dict.cpu"].judgement.as_expected
+
+
+def test_findings_are_a_table(run: Suite) -> None:
+    ran = run("-q", "--select", f"{INT8}.pickle-sharded.cpu")
+    assert re.search(r"check +path +what +wanted +got +reader", ran.stdout)
+    assert re.search(r"requires_grad +proj_in.weight +came back True +False +True", ran.stdout)
+
+
+def test_a_known_bug_is_an_xfail_and_a_skip_says_why(mixed: tuple[Ran, Results]) -> None:
+    ran, _ = mixed
+    assert re.search(r"XFAIL .*pickle-sharded.cpu\] - altered: shards-require-grad", ran.stdout)
+    assert re.search(r"SKIPPED .*: no CUDA", ran.stdout)
+
+
+def test_the_results_file_has_each_case_once(mixed: tuple[Ran, Results]) -> None:
+    _, results = mixed
+    assert len(results.cases) == results.header.planned == 5
+    assert results.footer.complete
+    assert results.tally.verdicts[Verdict.ALTERED] == 1
+    assert results.tally.no_results[NoResultKind.SKIPPED] == 1
+
+
+def test_xdist_keeps_groups_together_and_writes_each_case_once(run: Suite, tmp_path: Path) -> None:
+    globs = [
+        f"{subject}-tiny.{scheme}.*.cpu"
+        for subject in ("flux", "cogvideox")
+        for scheme in ("int8wo", "nf4")
+    ]
+    ran = run("-n", "2", "-v", "--results", "found.jsonl", *(f"--select={each}" for each in globs))
+    placed = re.findall(r"\[(gw\d)\].*?test_comes_back_as_saved\[([^\]]+)\]", ran.stdout)
+    workers: dict[str, set[str]] = {}
+    for worker, case_id in placed:
+        workers.setdefault(find(case_id).group, set()).add(worker)
+    assert all(len(each) == 1 for each in workers.values())
+    assert set.union(*workers.values()) == {"gw0", "gw1"}
+    results = read_results(tmp_path / "found.jsonl")
+    assert set(results.cases) == {case.id for case in select(globs)}
+    assert results.footer.complete
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--results", "missing/found.jsonl"), "cannot write the results to missing/found.jsonl"),
+        (("--expectations", "typo.toml"), "typo.toml"),
+        (("--select", "flux-tinny.*"), "'flux-tinny.*' matches no case"),
+    ],
+)
+def test_bad_input_is_one_line_before_any_case(
+    run: Suite, tmp_path: Path, arguments: tuple[str, str], said: str
+) -> None:
+    (tmp_path / "typo.toml").write_text(KNOWN_BUG.replace("reason", "raeson"))
+    ran = run("-q", "--select", f"{INT8}.pickle.cpu", *arguments)
+    assert ran.returncode == pytest.ExitCode.USAGE_ERROR
+    (line,) = [line for line in (ran.stdout + ran.stderr).splitlines() if line.startswith("ERROR")]
+    assert said in line
+    assert "passed" not in ran.stdout
+    assert "Traceback" not in ran.stdout + ran.stderr
+
+
+def test_after_the_first_failure_the_results_are_partial(run: Suite, tmp_path: Path) -> None:
+    ran = run("-x", "-q", "--select", f"{INT8}.*.cpu", "--results", "found.jsonl")
+    assert ran.returncode == pytest.ExitCode.TESTS_FAILED
+    results = read_results(tmp_path / "found.jsonl")
+    assert not results.footer.complete
+    assert 0 < len(results.cases) < results.header.planned == 7
+    assert "partial results: found.jsonl" in ran.stdout
+
+
+@pytest.mark.parametrize("more", [(), ("-n", "2")], ids=["alone", "xdist"])
+def test_ctrl_c_keeps_what_was_measured(run: Suite, tmp_path: Path, more: tuple[str, ...]) -> None:
+    chosen = ("--select", f"{INT8}.*.cpu", "--results", "found.jsonl")
+    ran = run("-q", *chosen, *more, **{CTRL_C: "state-dict"})
+    assert ran.returncode == pytest.ExitCode.INTERRUPTED
+    results = read_results(tmp_path / "found.jsonl")
+    assert f"{INT8}.pickle.cpu" in results.cases
+    assert not results.footer.complete
+    assert "were not run" in ran.stdout
+
+
+def test_a_real_case_passes(run: Suite) -> None:
+    ran = run("-q", "--select", "flux-tiny.intx4.quantize_.pickle.cpu", engine="")
+    assert ran.returncode == pytest.ExitCode.OK, ran.stdout
+    assert "1 of 1 cases were measured; all are as expected" in ran.stdout
+
+
+@pytest.mark.parametrize("more", [(), ("-n", "1")], ids=["alone", "xdist"])
+def test_libraries_that_do_not_import_end_the_run(
+    run: Suite, tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    (tmp_path / "torchao.py").write_text("raise ImportError('libtorchao.so is broken')\n")
+    chosen = ("--select", f"{INT8}.pickle*.cpu", "--results", "found.jsonl")
+    ran = run("-q", *chosen, *more, engine="", PYTHONPATH=str(tmp_path))
+    assert ran.returncode in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERRUPTED)
+    assert "install versions that do" in ran.stdout
+    assert "INTERNALERROR" not in ran.stdout
+    assert not read_results(tmp_path / "found.jsonl").footer.complete
