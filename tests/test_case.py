@@ -1,0 +1,55 @@
+"""Cases: their ids, their order, and how they are chosen."""
+
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from conformance.axes.registry import subjects, unique
+from conformance.case import all_cases, default_cases, find, select
+from conformance.errors import UsageError
+
+
+def test_ids_are_shell_safe_and_have_a_segment_for_each_axis() -> None:
+    for case_id in all_cases():
+        assert re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+){4}", case_id)
+
+
+def test_a_name_that_is_declared_twice_is_an_error() -> None:
+    subject = subjects()["flux-tiny"]
+    with pytest.raises(ValueError, match="declared twice"):
+        unique([subject, subject])
+    with pytest.raises(ValueError, match="cannot be a segment"):
+        unique([replace(subject, name="flux.tiny")])
+
+
+def test_an_id_is_found_and_a_typo_is_not() -> None:
+    case = default_cases()[0]
+    assert find(case.id) is case
+    with pytest.raises(UsageError, match="conformance list"):
+        find("flux-tiny.int8wo")
+
+
+def test_globs_select_in_the_order_of_enumeration() -> None:
+    chosen = select(["*.pickle.cpu", "flux-tiny.int8wo.*"])
+    order = list(all_cases())
+    assert [order.index(case.id) for case in chosen] == sorted(order.index(c.id) for c in chosen)
+    with pytest.raises(UsageError, match="matches no case"):
+        select(["*.pickle.cpu", "nothing.*"])
+
+
+def test_cases_of_a_group_follow_each_other() -> None:
+    groups = [case.group for case in default_cases()]
+    changes = sum(left != right for left, right in pairwise(groups))
+    assert changes == len(set(groups)) - 1
+
+
+def test_enumerating_every_case_imports_no_torch() -> None:
+    code = (
+        "import sys, conformance.case as c, conformance.plugin, conformance.cli;"
+        " assert len(c.all_cases()) > 2000; sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
