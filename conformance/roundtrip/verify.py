@@ -51,13 +51,12 @@ def load(case: Case, checkpoint: Path) -> Any:
     return case.format.load(family.load_class(), config, checkpoint, case.device).eval()
 
 
-def verify(case: Case, directory: Path, ladder: Ladder, model: Any) -> Reading:
-    """Compare a model that was read with the record beside its checkpoint.
+def verify(case: Case, directory: Path, ladder: Ladder, model: Any, record: Record) -> Reading:
+    """Compare a model that was read with the record that lies beside its checkpoint.
 
     Raises:
         BrokenError: the reloaded model cannot be looked at.
     """
-    record = Record.load(directory)
     with ladder.stage(Stage.STRUCTURE):
         facts = observe(model)
     evidence = Evidence(
@@ -111,13 +110,14 @@ def explain(directory: Path, model: Any, output: torch.Tensor | None, path: str)
     return "" if wanted is None else difference(wanted, got)
 
 
-def resave(case: Case, directory: Path, ladder: Ladder, model: Any) -> list[Finding]:
+def resave(
+    case: Case, directory: Path, ladder: Ladder, model: Any, record: Record
+) -> list[Finding]:
     """Save what was read, read that and save it once more; compare with the first save.
 
     Raises:
         BrokenError: a later save or load failed.
     """
-    record = Record.load(directory)
     with ladder.stage(Stage.RESAVE):
         rounds = tuple(_rounds(case, directory, model, record))
     return checks.ask(Evidence(case=case, record=record, resaved=rounds), Side.RESAVER)
