@@ -73,7 +73,8 @@ def run(
         list[Path] | None, typer.Option(metavar="FILE", help="Further expectations; repeatable.")
     ] = None,
     timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", help="Longest time for a case in one process.")
+        float,
+        typer.Option(min=1, metavar="SECONDS", help="Longest time for a case in one process."),
     ] = TIMEOUT,
 ) -> None:
     """Run cases, judge them, and tell what they came to."""

@@ -86,6 +86,7 @@ def test_a_run_that_measured_nothing_ends_with_3(tmp_path: Path) -> None:
     [
         (("run", "-s", "flux-tinny.*"), "matches no case; `conformance list` prints the ids"),
         (("run", "-m", "huge"), "huge"),
+        (("run", "--timeout", "0"), "'--timeout'"),
         (("show", "flux-tiny.int9wo"), "no case 'flux-tiny.int9wo'"),
         (("run", "-s", PASSES, "--results", "nowhere/r.jsonl"), "cannot write the results"),
         (("run", "-s", PASSES, "--expectations", "gone.toml"), "cannot read the expectations"),

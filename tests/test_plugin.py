@@ -110,6 +110,31 @@ def test_a_marker_brings_in_sizes_and_devices(run: Suite, expression: str, case:
     assert items(run("--collect-only", "-q", "-m", expression)) == [case]
 
 
+def test_a_marker_that_is_denied_takes_away_nothing_else(run: Suite) -> None:
+    expression = "not small and flux and int8wo and quantize_ and pickle"
+    assert items(run("--collect-only", "-q", "-m", expression)) == [f"{INT8}.pickle.cpu"]
+
+
+def test_collecting_leaves_results_alone(run: Suite, tmp_path: Path) -> None:
+    (tmp_path / "found.jsonl").write_text("measured for hours")
+    ran = run("--collect-only", "-q", "--select", f"{INT8}.*", "--results", "found.jsonl")
+    assert ran.returncode == pytest.ExitCode.OK
+    assert (tmp_path / "found.jsonl").read_text() == "measured for hours"
+
+
+def test_it_runs_without_xdist(run: Suite) -> None:
+    ran = run("-q", "-p", "no:xdist", "--select", f"{INT8}.pickle.cpu")
+    assert ran.returncode == pytest.ExitCode.OK, ran.stdout
+    assert "1 of 1 cases were measured; all are as expected" in ran.stdout
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan"])
+def test_no_time_for_a_case_is_a_usage_error(run: Suite, seconds: str) -> None:
+    ran = run(f"--case-timeout={seconds}")
+    assert ran.returncode == pytest.ExitCode.USAGE_ERROR
+    assert f"argument --case-timeout: {seconds} is not in the range x>=1" in ran.stderr
+
+
 def test_a_keyword_chooses(run: Suite) -> None:
     found = items(run("--collect-only", "-q", "--select", "*-tiny.int8wo.*.cpu", "-k", "flux"))
     assert found == [case.id for case in select(["flux-tiny.int8wo.*.cpu"])]

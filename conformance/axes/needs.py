@@ -3,7 +3,7 @@
 import importlib
 from collections.abc import Callable, Sequence
 
-from conformance.axes.base import REFUSALS, Device, Needs, Recipe, one_line
+from conformance.axes.base import REFUSALS, Device, Needs, Recipe, one_line, resolve
 
 Probe = Callable[[], str | None]
 
@@ -45,7 +45,7 @@ def trial(recipes: Sequence[Recipe]) -> Probe:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         linear = torch.nn.Linear(64, 64, dtype=torch.bfloat16, device=device)
         try:
-            config = next(filter(None, (recipe.build() for recipe in recipes)))
+            config = resolve(recipes).config
             importlib.import_module("torchao.quantization").quantize_(linear, config)
         except REFUSALS as error:
             return f"quantize_ refuses it: {one_line(error)}"
