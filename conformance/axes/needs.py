@@ -54,6 +54,23 @@ def trial(recipes: Sequence[Recipe]) -> Probe:
     return probe
 
 
+def any_rank(static: Recipe) -> Probe:
+    """Does a Linear with a static scale take inputs of any rank, as those of a model are?"""
+
+    def probe() -> str | None:
+        torch = importlib.import_module("torch")
+        linear = torch.nn.Linear(32, 32, dtype=torch.bfloat16)
+        importlib.import_module("torchao.quantization").quantize_(linear, static.build())
+        try:
+            for shape in ((4, 32), (1, 4, 32)):
+                linear(torch.ones(shape, dtype=torch.bfloat16))
+        except (AssertionError, RuntimeError):
+            return "one static scale serves inputs of one rank only, the model has inputs of two"
+        return None
+
+    return probe
+
+
 def nowhere(reason: str) -> Needs:
     """No device of this suite can do it."""
     return Needs(probe=lambda: reason)
