@@ -146,6 +146,13 @@ def test_show_tells_what_is_expected_and_what_came(ran: tuple[Ran, Path]) -> Non
     assert "left behind: config.json" in ended.stdout
 
 
+def test_a_log_in_ascii_has_question_marks(ran: tuple[Ran, Path]) -> None:
+    results = str(ran[1] / "conformance-results.jsonl")
+    ended = conformance(ran[1], "show", KNOWN, "--results", results, PYTHONIOENCODING="ascii")
+    assert ended.returncode == 0, ended.stderr
+    assert "? save" in ended.stdout
+
+
 @pytest.mark.parametrize("command", ["run", "list", "show", "schemes", "env"])
 def test_help_has_an_example(tmp_path: Path, command: str) -> None:
     assert "Example" in conformance(tmp_path, command, "--help").stdout

@@ -12,12 +12,15 @@ from pathlib import Path
 import pytest
 from stand_in import CTRL_C, KNOWN_BUG, OBSOLETE
 
+import conformance
 from conformance.case import default_cases, find, select
 from conformance.judging.results import Results, read_results
 from conformance.judging.verdicts import Verdict
 from conformance.roundtrip.outcome import NoResultKind
 
 TESTS = str(Path(__file__).parent)
+CODE = str(Path(conformance.__file__).parents[1])
+"""Another checkout may be the one that is installed."""
 INT8 = "flux-tiny.int8wo.quantize_"
 ITEM = re.compile(r"test_comes_back_as_saved\[([^\]]+)\]")
 
@@ -31,10 +34,11 @@ Suite = Callable[..., Ran]
 def suite(directory: Path, *arguments: str, engine: str = "stand_in", **environment: str) -> Ran:
     """Run `pytest --pyargs conformance` where nothing of this checkout lies."""
     plugin = ["-p", engine] if engine else []
+    path = os.pathsep.join((environment.pop("PYTHONPATH", TESTS), CODE))
     return subprocess.run(
         [sys.executable, "-m", "pytest", *plugin, "--pyargs", "conformance", *arguments],
         cwd=directory,
-        env={**OUTSIDE, "PYTHONPATH": TESTS, "COLUMNS": "200", **environment},
+        env={**OUTSIDE, "PYTHONPATH": path, "COLUMNS": "200", **environment},
         capture_output=True,
         text=True,
         timeout=100,
