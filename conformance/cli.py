@@ -1,5 +1,6 @@
 """The command line face."""
 
+import io
 import json
 import sys
 from contextlib import closing
@@ -73,7 +74,8 @@ def run(
         list[Path] | None, typer.Option(metavar="FILE", help="Further expectations; repeatable.")
     ] = None,
     timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", help="Longest time for a case in one process.")
+        float,
+        typer.Option(min=1, metavar="SECONDS", help="Longest time for a case in one process."),
     ] = TIMEOUT,
 ) -> None:
     """Run cases, judge them, and tell what they came to."""
@@ -114,11 +116,16 @@ def _run_all(session: Session, workers: int, timeout: float) -> None:
                 err.print(f"{number} of {total} cases, {session.tally.unexpected} not as expected")
 
 
+def _asked() -> dict[tuple[str, str], str]:
+    with err.status("asking torchao what it can do here"):
+        return probe()
+
+
 @app.command(name="list", epilog="Example: [bold]conformance list --select 'flux-tiny.nvfp4*'[/]")
 def list_cases(globs: Globs = None, markers: Markers = None, as_json: AsJson = False) -> None:
     """List cases, each with what it can give on this machine."""
     cases = chosen(globs or (), markers or ())
-    can = probe()
+    can = _asked()
     rows = [(each, can[each.scheme.name, str(each.device)]) for each in cases]
     if as_json:
         print(json.dumps({each.id: status for each, status in rows}, indent=1))
@@ -144,7 +151,7 @@ def show(
     for name, axis in (("scheme", case.scheme), ("route", case.route), ("format", case.format)):
         table.add_row(name, escape(f"{axis.name}: {axis.title}"))
     table.add_row("device", str(case.device))
-    table.add_row("here", escape(probe()[case.scheme.name, str(case.device)]))
+    table.add_row("here", escape(_asked()[case.scheme.name, str(case.device)]))
     for each in current_expectations():
         if each.about(case.id):
             table.add_row("expected", escape(f"{each.kind}: {each.name}. {each.reason}"))
@@ -162,7 +169,7 @@ def show(
 @app.command(epilog="Example: [bold]conformance schemes --json[/]")
 def schemes(as_json: AsJson = False) -> None:
     """List the schemes with what each can give on this machine, on CPU and on CUDA."""
-    can = probe()
+    can = _asked()
     known = registry.schemes().values()
     if as_json:
         rows = {each.name: {d: can[each.name, d] for d in ("cpu", "cuda")} for each in known}
@@ -195,6 +202,9 @@ app.add_typer(bench.app, name="bench")
 
 def main() -> None:
     """Run the command line; bad input is one line and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a log that knows no ticks must not end the run
+            stream.reconfigure(errors="replace")
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except UsageError as error:

@@ -34,7 +34,8 @@ def described_markers() -> dict[str, str]:
 def candidates(globs: Iterable[str], words: Collection[str]) -> list[Case]:
     """Return the cases that globs name; without any, tiny models on CPU.
 
-    Other sizes and CUDA come in when `words`, the markers asked for, name them.
+    Other sizes and CUDA come in beside them when `words` name them. Whoever asks filters: `small`
+    stands in `small and flux`, and in `not small`, too.
 
     Raises:
         UsageError: a glob matches nothing.
@@ -42,7 +43,7 @@ def candidates(globs: Iterable[str], words: Collection[str]) -> list[Case]:
     given = list(globs)
     if given:
         return select(given)
-    sizes = {size for size in Size if size in words} or {Size.TINY}
+    sizes = {Size.TINY, *(size for size in Size if size in words)}
     devices = [Device.CPU, *([Device.CUDA] if GPU in words else [])]
     if sizes == {Size.TINY} and devices == [Device.CPU]:
         return default_cases()

@@ -72,11 +72,16 @@ class Session:
         return causes_worst_first(self.judgements, axes_of(self.cases))
 
     def unused(self, everything: Iterable[Case]) -> tuple[str, ...]:
-        """Name the active expectations that nothing tested, when `everything` was run."""
+        """Name the active expectations that nothing tested, when `everything` was run.
+
+        Those that are about none of the cases that were run, but about other sizes or devices,
+        are for another run to test.
+        """
         done = {judgement.case for judgement in self.judgements}
         if not done >= {case.id for case in everything}:
             return ()
-        return unused(self.expectations, self.judgements)
+        asked = (each for each in self.expectations if any(map(each.about, done)))
+        return unused(asked, self.judgements)
 
     def __enter__(self) -> "Session":
         return self

@@ -30,6 +30,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from conformance import environment
 from conformance._compat import StrEnum, tomllib
 from conformance.errors import UsageError
 from conformance.judging.entry import Entry
@@ -39,23 +40,8 @@ from conformance.roundtrip.outcome import NoResultKind, Reader, Stage
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
-DISTRIBUTIONS = frozenset(
-    {
-        "accelerate",
-        "diffusers",
-        "fbgemm-gpu-genai",
-        "huggingface-hub",
-        "mslk",
-        "numpy",
-        "python",
-        "safetensors",
-        "torch",
-        "torchao",
-        "transformers",
-        "triton",
-    }
-)
-"""What `versions` may name, so that a misspelt name cannot switch an expectation off."""
+DISTRIBUTIONS = frozenset(map(canonicalize_name, (*environment.DISTRIBUTIONS, environment.PYTHON)))
+"""What `versions` may name: what is observed, so that no name can switch an expectation off."""
 
 NONE_FOUND = "none found"
 """Stands for the link of a known bug of which upstream has no issue."""
