@@ -62,7 +62,7 @@ def self_check_headline(comparison: Comparison) -> str:
     """Return one sentence on a run against itself: how many cases are flaky."""
     versions = _first([f"{name} {comparison.after.versions[name]}" for name in _names(comparison)])
     count, total = len(comparison.differing), len(comparison.rows)
-    verb = "is" if count == 1 else "are"
+    verb = "is" if count < 2 else "are"
     found = f"{count or 'none'} of {_cases(total)} {verb} flaky"
     unmeasured = comparison.counts[Change.UNKNOWN]
     neither = [f"{unmeasured} measured on neither side"] if unmeasured else []
