@@ -335,6 +335,19 @@ def _id(row: Row) -> str:
     return row.case
 
 
+def test_runs_of_the_same_versions_say_so() -> None:
+    found = compare(Side(results(ALL_PASS, NEW)), Side(results(ALL_PASS, NEW)), AXES)
+    assert headline(found).startswith("torchao 0.18.0 -> 0.18.0 is compatible: ")
+    assert "no version differs" in to_text(report(found))
+
+
+def test_what_is_broken_otherwise_than_before_is_told_with_its_cause() -> None:
+    found = compared({**ALL_PASS, A: BREAKS_WORSE}, {**ALL_PASS, A: BREAKS})
+    told = to_text(report(found)).partition("Still broken")[2]
+    assert "KeyError" in told
+    assert re.search(rf"{re.escape(A)} +improved +corrupt +load-failed", told)
+
+
 def test_json_tells_everything() -> None:
     told = json.loads(json.dumps(to_json(MIXED)))
     assert told["decision"] == "blocked"

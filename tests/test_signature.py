@@ -33,6 +33,11 @@ numbers = st.integers(0, 10**12) | st.floats(0, 1e6, allow_nan=False).map(lambda
         ('Missing key(s): "a.scale", "b.1.scale"', 'Missing key(s): "<name>"'),
         ("share {'b.weight', 'a.weight'}", "share {'<name>'}"),
         ("expected {torch.int8, torch.bfloat16}", "expected {torch.bfloat16, torch.int8}"),
+        (
+            "in any of: torchao.b, torchao.a.c, torchao.a",
+            "in any of: torchao.a, torchao.a.c, torchao.b",
+        ),
+        ("no list, torchao.b or torchao.a, here", "no list, torchao.b or torchao.a, here"),
         ("bad:\n  a.0.w: gone\n  a.1.w: gone\n", "bad: <name>: gone"),
         ("", ""),
     ],

@@ -259,7 +259,8 @@ def read_results(path: Path) -> Results:
     header = parse_header(path, first)
     if not others or others[-1].get("line") != "footer":
         raise UsageError(
-            f"{path} is truncated: it has no footer, so the run that wrote it died; run it again"
+            f"{path} is truncated: it has no footer, so the run that wrote it died or goes on; "
+            "`conformance run --resume` finishes it"
         )
     cases = parse_cases(path, others[:-1])
     footer = _parsed(path, Footer.from_json, others[-1])

@@ -76,7 +76,8 @@ def self_check_headline(comparison: Comparison) -> str:
 def upgrade(comparison: Comparison) -> str:
     """Name the step: `torchao 0.17.0 -> 0.18.0`."""
     steps = [_step(name, pair) for name, pair in _main_first(comparison.versions).items()]
-    return _first(steps) if steps else "one set of versions"
+    main = list(_main_first(comparison.after.versions).items())[:1]
+    return _first(steps or [_step(name, (version, version)) for name, version in main])
 
 
 def _names(comparison: Comparison) -> list[str]:
@@ -124,7 +125,8 @@ def report(comparison: Comparison) -> Group:
     if fixed:
         parts += [Text(), line("Fixed", "bold"), *causes_list(comparison.causes_before(fixed))]
     others = (Change.IMPROVED, Change.CHANGED)
-    parts += _listed("Still broken", [row for row in comparison.rows if row.label in others])
+    still = tuple(row for row in comparison.rows if row.label in others)
+    parts += _caused("Still broken, otherwise than before", comparison, still)
     return Group(*parts)
 
 
@@ -137,6 +139,8 @@ def self_check_report(comparison: Comparison) -> Group:
 
 def _surroundings(comparison: Comparison) -> Iterator[Text]:
     """Say what else differs between the runs than a reader of the headline knows."""
+    if not comparison.versions:
+        yield line("no version differs", "yellow")
     if len(comparison.versions) > NAMES_SHOWN:
         yield line(f"versions: {_pairs(comparison.versions)}")
     if comparison.hardware:
