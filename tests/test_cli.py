@@ -145,6 +145,6 @@ def test_show_tells_what_is_expected_and_what_came(ran: tuple[Ran, Path]) -> Non
     assert "left behind: config.json" in ended.stdout
 
 
-@pytest.mark.parametrize("command", ["run", "list", "show", "schemes", "env"])
+@pytest.mark.parametrize("command", ["run", "list", "show", "schemes", "env", "compare", "merge"])
 def test_help_has_an_example(tmp_path: Path, command: str) -> None:
     assert "Example" in conformance(tmp_path, command, "--help").stdout

@@ -82,6 +82,14 @@ def test_the_order_of_a_set_does_not_matter(elements: list[str]) -> None:
     )
 
 
+@given(st.permutations(["torchao.dtypes", "torchao.quantization", "torchao.prototype.awq"]))
+def test_the_order_of_modules_does_not_matter(modules: list[str]) -> None:
+    """Torchao joins a set of allowed modules in its message."""
+    assert signature(f"in any of the allowed modules: {', '.join(modules)}") == (
+        "in any of the allowed modules: torchao.dtypes, torchao.prototype.awq, torchao.quantization"
+    )
+
+
 def test_the_cause_of_a_failure() -> None:
     cause = cause_of(raising(Stage.SAVE, "OSError", "disk 3 is full"))
     assert cause == Cause(Verdict.SAVE_FAILED, Stage.SAVE, "OSError", "disk # is full")

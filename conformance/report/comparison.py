@@ -116,6 +116,7 @@ def report(comparison: Comparison) -> Group:
     """Return the whole answer: headline, versions, counts, causes worst first, rows."""
     style = STYLES[comparison.decision]
     parts: list[RenderableType] = [line(headline(comparison), style), *_surroundings(comparison)]
+    parts += [] if comparison.versions else [line("no version differs", "yellow")]
     parts += [Text(), _counts(comparison)]
     parts += _caused("Breaks", comparison, comparison.broken)
     parts += _caused("Lost", comparison, comparison.lost)
@@ -139,8 +140,6 @@ def self_check_report(comparison: Comparison) -> Group:
 
 def _surroundings(comparison: Comparison) -> Iterator[Text]:
     """Say what else differs between the runs than a reader of the headline knows."""
-    if not comparison.versions:
-        yield line("no version differs", "yellow")
     if len(comparison.versions) > NAMES_SHOWN:
         yield line(f"versions: {_pairs(comparison.versions)}")
     if comparison.hardware:
