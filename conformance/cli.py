@@ -14,6 +14,7 @@ from rich.table import Table
 from conformance.axes import registry
 from conformance.bench import command as bench
 from conformance.case import default_cases, find
+from conformance.commands import compare, merge
 from conformance.environment import hardware, observed_versions
 from conformance.errors import UsageError
 from conformance.judging.results import Selection, read_results
@@ -21,8 +22,9 @@ from conformance.judging.summary import ExitCode, exit_code
 from conformance.report import text
 from conformance.roundtrip.engine import TIMEOUT, probe
 from conformance.runner import run_cases
-from conformance.selection import chosen
-from conformance.session import Session, current_expectations, open_results
+from conformance.selection import chosen, part
+from conformance.session import Session, current_expectations, open_results, resume_results
+from conformance.shard import Shard
 
 app = typer.Typer(
     help="Does a quantized checkpoint still come back as what was saved?",
@@ -61,6 +63,10 @@ LOG_LINES = 20
 
 [bold]conformance run --marker small[/]  (size ratios)
 
+[bold]conformance run --results results.jsonl --resume[/]  (after Ctrl-C or a crash)
+
+[bold]conformance run --shard 2/4 --results shard-2.jsonl[/]  (then `conformance merge`)
+
 Exit codes: 0 as expected, 1 not as expected, 2 usage, 3 inconclusive."""
 )
 def run(
@@ -77,13 +83,24 @@ def run(
         float,
         typer.Option(min=1, metavar="SECONDS", help="Longest time for a case in one process."),
     ] = TIMEOUT,
+    shard: Annotated[
+        Shard | None,
+        typer.Option(metavar="I/N", parser=Shard.parse, help="Run part I of N; see `merge`."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the results of a run that was broken off.")
+    ] = False,
 ) -> None:
     """Run cases, judge them, and tell what they came to."""
-    cases = chosen(globs or (), markers or ())
+    cases = part(chosen(globs or (), markers or ()), shard)
     declared = current_expectations(expectations or ())
-    picked = Selection(tuple(globs or ()), tuple(markers or ()))
-    writer = open_results(results, len(cases), picked)
-    session = Session(tuple(cases), declared, writer)
+    picked = Selection(tuple(globs or ()), tuple(markers or ()), shard=shard)
+    writer = (
+        resume_results(results, cases, declared, picked)
+        if resume
+        else open_results(results, len(cases), picked)
+    )
+    session = Session(tuple(cases), declared, writer, list(writer.held))
     interrupted = False
     try:
         with session:
@@ -94,20 +111,21 @@ def run(
     planned = len(cases)
     text.show(out, text.summary(session.tally, session.causes, writer.unused, planned=planned))
     state = "partial results" if interrupted else "results"
-    text.show(out, text.line(f"\n{state}: {results}"))
+    go_on = "; the same command with --resume goes on" if interrupted else ""
+    text.show(out, text.line(f"\n{state}: {results}{go_on}"))
     raise typer.Exit(exit_code(session.tally, writer.unused, complete=not interrupted))
 
 
 def _run_all(session: Session, workers: int, timeout: float) -> None:
-    total = len(session.cases)
+    total, done = len(session.cases), len(session.judgements)
     every = max(1, total // LOG_LINES)
     reporter = text.Reporter()
     # Reports printed beside a bar on the same terminal must go through the console of the bar.
     terminal = out if out.is_terminal else err
-    outcomes = run_cases(session.cases, workers, timeout)
+    outcomes = run_cases(session.remaining, workers, timeout)
     with closing(outcomes), text.progress(terminal) as bar:
-        task = bar.add_task("cases", total=total)
-        for number, outcome in enumerate(outcomes, start=1):
+        task = bar.add_task("cases", total=total, completed=done)
+        for number, outcome in enumerate(outcomes, start=done + 1):
             judgement = session.add(outcome)
             bar.advance(task)
             if not judgement.as_expected:
@@ -198,6 +216,8 @@ def env(as_json: AsJson = False) -> None:
 
 
 app.add_typer(bench.app, name="bench")
+app.command(name="compare", epilog=compare.EPILOG)(compare.command)
+app.command(name="merge", epilog=merge.EPILOG)(merge.command)
 
 
 def main() -> None:

@@ -153,6 +153,6 @@ def test_a_log_in_ascii_has_question_marks(ran: tuple[Ran, Path]) -> None:
     assert "? save" in ended.stdout
 
 
-@pytest.mark.parametrize("command", ["run", "list", "show", "schemes", "env"])
+@pytest.mark.parametrize("command", ["run", "list", "show", "schemes", "env", "compare", "merge"])
 def test_help_has_an_example(tmp_path: Path, command: str) -> None:
     assert "Example" in conformance(tmp_path, command, "--help").stdout
