@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from conformance.versions.bytecode import share_bytecode
 from conformance.versions.cache import Cache, remove, user_cache, write_whole
 from conformance.versions.environments import Environment, wanted
 from conformance.versions.lock import Lock, known_lock, locked
@@ -149,6 +150,9 @@ def _build(lock: Lock, directory: Path, using: Tools) -> None:
     except UvError as error:
         remove(directory)
         raise _LacksError(Lacks.NOT_INSTALLED, str(error)) from None
+    for donor in using.cache.environments():
+        if donor != directory and (donor / INSTALLED).is_file():
+            share_bytecode(donor / "venv", directory / "venv")
     write_whole(directory / INSTALLED, b"")
 
 

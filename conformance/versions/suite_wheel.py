@@ -9,7 +9,7 @@ import hashlib
 import io
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
@@ -39,7 +39,7 @@ class SuiteWheel:
 
     file: str
     version: str
-    content: bytes
+    content: bytes = field(repr=False)
 
 
 def declared(package: Path = PACKAGE) -> Declared:

@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 import uv
@@ -57,7 +57,7 @@ class Uv:
     """uv with its settings."""
 
     binary: str
-    variables: Mapping[str, str]
+    variables: Mapping[str, str] = field(repr=False)
     """The whole environment that it runs with."""
     index_arguments: tuple[str, ...] = ()
     """For the commands that look at an index."""
