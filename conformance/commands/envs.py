@@ -27,7 +27,7 @@ from conformance.versions.make import Tools, made, ready_all, tools
 from conformance.versions.ready import NotReady, Ready
 from conformance.versions.refresh import FOLLOWED, newer, newest_pins, proposals, proposed_diff
 from conformance.versions.shipped import shipped
-from conformance.versions.uv import UvError
+from conformance.versions.uv import UvError, find_uv
 
 app = typer.Typer(
     help="Virtual environments for several versions, made once and kept.", no_args_is_help=True
@@ -259,7 +259,7 @@ def refresh(file: File = None) -> None:
     if not followed:
         raise UsageError(f"{path.name} pins none of {', '.join(FOLLOWED)}; nothing to follow")
     try:
-        releases = {name: newer(name, pins[name], tools().uv) for name in followed}
+        releases = {name: newer(name, pins[name], find_uv()) for name in followed}
     except UvError as error:
         text.show(err, text.line(f"conformance: the index cannot be read: {error}", "red"))
         raise typer.Exit(ExitCode.INCONCLUSIVE) from None

@@ -26,6 +26,8 @@ from conformance.versions.uv import Uv, UvError, find_uv, no_space
 
 LOCK, INSTALLED, SUITE, SEEN = "lock.txt", "installed", "suite.txt", "seen.json"
 """The files beside a virtual environment. `INSTALLED` is the marker."""
+DONORS = 2
+"""Environments of which compiled modules are taken; a third has hardly more to give."""
 
 
 @dataclass(frozen=True)
@@ -150,10 +152,20 @@ def _build(lock: Lock, directory: Path, using: Tools) -> None:
     except UvError as error:
         remove(directory)
         raise _LacksError(Lacks.NOT_INSTALLED, str(error)) from None
-    for donor in using.cache.environments():
-        if donor != directory and (donor / INSTALLED).is_file():
-            share_bytecode(donor / "venv", directory / "venv")
+    for donor in _alike(lock, directory, using.cache)[:DONORS]:
+        share_bytecode(donor / "venv", directory / "venv")
     write_whole(directory / INSTALLED, b"")
+
+
+def _alike(lock: Lock, directory: Path, cache: Cache) -> list[Path]:
+    """Return the other environments, those first that have the most in common."""
+    lines = set(lock.text.splitlines())
+    common = {
+        other: len(lines & set((other / LOCK).read_text(encoding="utf-8").splitlines()))
+        for other in cache.environments()
+        if other != directory and (other / INSTALLED).is_file()
+    }
+    return sorted(common, key=lambda other: -common[other])
 
 
 def _install_suite(directory: Path, using: Tools) -> None:

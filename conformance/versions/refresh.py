@@ -18,19 +18,21 @@ def newer(package: str, version: str, uv: Uv) -> list[str]:
     """Return the releases of a package after this version, oldest first; looks at the index.
 
     Raises:
-        UvError: the index cannot be reached.
+        UvError: the index cannot be reached, or must not be.
     """
+    if uv.variables.get("UV_OFFLINE", "0") not in ("", "0", "false"):
+        raise UvError("UV_OFFLINE is set; unset it to look at the index")
     found: list[str] = []
     limit = ""
     while len(found) < MOST:
         try:
             text = uv.run(
                 *("pip", "compile", "--quiet", "--no-deps", "--no-header", "--no-annotate"),
-                *("--refresh-package", package, *uv.index_arguments, "-"),
+                *(*uv.index_arguments, "-"),
                 stdin=f"{package}>{version}{limit}",
             )
         except UvError as error:
-            if "No solution found" not in str(error) or "network" in str(error):
+            if "No solution found" not in str(error):
                 raise
             return found
         release = Version(text.strip().rpartition("==")[2]).public
