@@ -15,10 +15,11 @@ from fake_index import build_index, environments_file, toyquant, variables
 
 from conformance.versions.cache import Cache
 from conformance.versions.environments import Environment, Environments, find, load_environments
+from conformance.versions.layer import LAYERS, layer
 from conformance.versions.lock import resolve
-from conformance.versions.make import INSTALLED, SEEN, SUITE, Tools, made, ready, ready_all
+from conformance.versions.make import INSTALLED, SEEN, Tools, made, ready, ready_all
 from conformance.versions.ready import Lacks, NotReady, Ready, interpreter_of, run_in
-from conformance.versions.suite_wheel import suite_wheel
+from conformance.versions.suite_wheel import Declared, suite_wheel
 from conformance.versions.uv import find_uv, uv_variables
 
 Ran = subprocess.CompletedProcess[str]
@@ -144,8 +145,8 @@ def test_the_second_time_it_is_taken_from_the_cache(fresh: Tools, toys: Environm
     second = is_ready(ready(toys.named["toy1.0"], broken))
     assert (first.cached, second.cached) == (False, True)
     assert (first.directory, first.versions) == (second.directory, second.versions)
-    assert second.steps.keys() == {"resolve", "import"}
-    assert first.steps.keys() == {"resolve", "install", "import"}
+    assert second.steps.keys() == {"resolve", "suite", "import"}
+    assert first.steps.keys() == {"resolve", "install", "suite", "import"}
 
 
 def test_equal_locks_share_an_environment_and_each_is_asked_what_it_names(fresh: Tools) -> None:
@@ -379,23 +380,41 @@ def test_one_killed_half_way_is_remade(shell: dict[str, str], file: str, tmp_pat
     assert (half / INSTALLED).exists()
 
 
-def test_the_suite_is_installed_and_replaced_when_it_changed(
-    fresh: Tools, toys: Environments
-) -> None:
-    from conformance.versions.make import _install_suite
-
-    answer = is_ready(ready(toys.named["toy1.0"], fresh))
-    run_uv = fresh.uv.run
-    run_uv("pip", "uninstall", "--quiet", "--python", str(answer.python), "toysuite")
-    _install_suite(answer.directory, fresh)
+def test_each_state_of_the_suite_has_its_own_layer(fresh: Tools, toys: Environments) -> None:
+    below = is_ready(ready(toys.named["toy1.0"], fresh))
+    fresh.uv.run("pip", "uninstall", "--quiet", "--python", str(below.python), "toysuite")
+    edited = replace(fresh.suite, version="0+edited", file=fresh.suite.file)
     question = (
-        "import importlib.metadata as m; print(m.version('quantized-checkpoint-conformance'))"
+        "import importlib.metadata as m, toyquant, conformance.versions.shipped as s;"
+        "print(m.version('quantized-checkpoint-conformance'), m.version('toyquant'));"
+        "print(s.shipped('ci/environments.toml')); print(toyquant.__file__)"
     )
-    assert run_in(answer, ["-c", question]).stdout.strip() == fresh.suite.version
-    code = "import conformance.versions.shipped as s; print(s.shipped('ci/environments.toml'))"
-    said = run_in(answer, ["-c", code])
-    assert str(answer.directory) in said.stdout, said.stderr
-    (answer.directory / SUITE).write_text("0.0+older")
-    before = (answer.directory / SUITE).read_text()
-    _install_suite(answer.directory, fresh)
-    assert before != (answer.directory / SUITE).read_text() == fresh.suite.version
+    for suite in (fresh.suite, edited, fresh.suite):
+        over = layer(below.directory, suite, fresh.cache, fresh.uv)
+        done = run_in(replace(below, python=interpreter_of(over)), ["-c", question])
+        versions, shipped, quantizer = done.stdout.splitlines()
+        assert versions == f"{fresh.suite.version} 1.0"
+        assert Path(shipped).is_relative_to(over)
+        assert Path(quantizer).is_relative_to(below.directory / "venv")
+    names = {each.name for each in (below.directory / LAYERS).iterdir()}
+    assert names == {fresh.suite.version, "0+edited"}
+
+
+def test_a_half_made_layer_is_made_whole(fresh: Tools, toys: Environments) -> None:
+    below = is_ready(ready(toys.named["toy1.0"], fresh))
+    over = layer(below.directory, fresh.suite, fresh.cache, fresh.uv)
+    (over / INSTALLED).unlink()
+    (module,) = over.rglob("suite_wheel.py")
+    module.unlink()
+    assert layer(below.directory, fresh.suite, fresh.cache, fresh.uv) == over
+    assert module.exists()
+
+
+def test_a_layer_that_cannot_be_made_says_why(
+    fresh: Tools, toys: Environments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("conformance.versions.lock.declared", lambda: Declared((), {}))
+    using = replace(fresh, suite=replace(fresh.suite, content=b"no zip"))
+    answer = lacks(ready(replace(toys.named["toy1.0"], suite=""), using))
+    assert answer.lacks is Lacks.NOT_INSTALLED
+    assert "quantized-checkpoint-conformance has an invalid package format" in answer.words

@@ -18,13 +18,14 @@ from typing import Any
 from conformance.versions.bytecode import share_bytecode
 from conformance.versions.cache import Cache, remove, user_cache, write_whole
 from conformance.versions.environments import Environment, wanted
+from conformance.versions.layer import layer
 from conformance.versions.lock import Lock, known_lock, locked
 from conformance.versions.observe import Observed, Unimportable, mismatch, observe
 from conformance.versions.ready import Lacks, NotReady, Ready, interpreter_of
 from conformance.versions.suite_wheel import SuiteWheel, suite_wheel
 from conformance.versions.uv import Uv, UvError, find_uv, no_space
 
-LOCK, INSTALLED, SUITE, SEEN = "lock.txt", "installed", "suite.txt", "seen.json"
+LOCK, INSTALLED, SEEN = "lock.txt", "installed", "seen.json"
 """The files beside a virtual environment. `INSTALLED` is the marker."""
 DONORS = 2
 """Environments of which compiled modules are taken; a third has hardly more to give."""
@@ -77,7 +78,10 @@ def ready(environment: Environment, using: Tools) -> Ready | NotReady:
         lacks, words = failure.lacks, failure.words
     except OSError as error:
         # As uv says it, so that a full disk is known by the same words.
-        lacks, words = Lacks.NOT_INSTALLED, f"{error.strerror} (os error {error.errno})"
+        lacks, words = (
+            Lacks.NOT_INSTALLED,
+            f"{error.filename}: {error.strerror} (os error {error.errno})",
+        )
     else:
         return replace(done, seconds=time.monotonic() - started, steps=dict(steps))
     if no_space(words):
@@ -102,7 +106,7 @@ def ready_all(
 def made(environment: Environment, using: Tools) -> Ready | None:
     """Return the environment if it is in the cache and can be used; nothing is looked up or made.
 
-    The suite in it may be an older one.
+    Its interpreter is the one below the suite.
     """
     try:
         lock = known_lock(environment, using.cache, using.uv)
@@ -115,7 +119,8 @@ def made(environment: Environment, using: Tools) -> Ready | None:
     seen = _known(directory)
     if seen is None or not seen.covers(asked) or mismatch(seen, asked):
         return None
-    return Ready(environment, directory, seen.installed, seen.printed, cached=True)
+    python = interpreter_of(directory)
+    return Ready(environment, directory, python, seen.installed, seen.printed, cached=True)
 
 
 def _ready(environment: Environment, using: Tools, step: _Steps) -> Ready:
@@ -131,12 +136,11 @@ def _ready(environment: Environment, using: Tools, step: _Steps) -> Ready:
             using.tell(f"making {environment.name}")
             with step("install"):
                 _build(lock, directory, using)
-        if not environment.suite:
-            with step("suite"):
-                _install_suite(directory, using)
+        with step("suite"):
+            python = interpreter_of(directory if environment.suite else _suite(directory, using))
         with step("import"):
             versions, printed = _seen(environment, directory, using)
-        return Ready(environment, directory, versions, printed, cached)
+        return Ready(environment, directory, python, versions, printed, cached)
 
 
 def _build(lock: Lock, directory: Path, using: Tools) -> None:
@@ -168,23 +172,11 @@ def _alike(lock: Lock, directory: Path, cache: Cache) -> list[Path]:
     return sorted(common, key=lambda other: -common[other])
 
 
-def _install_suite(directory: Path, using: Tools) -> None:
-    """Install the running suite, in the place of an older one."""
-    note, suite = directory / SUITE, using.suite
-    if note.is_file() and note.read_text(encoding="utf-8") == suite.version:
-        return
-    wheel = using.cache.wheel(suite.file)
-    if not wheel.is_file():
-        write_whole(wheel, suite.content)
-    note.unlink(missing_ok=True)
-    alone = ("--quiet", "--no-deps", "--no-index", "--offline", "--reinstall")
+def _suite(directory: Path, using: Tools) -> Path:
     try:
-        using.uv.run(
-            "pip", "install", *alone, "--python", str(interpreter_of(directory)), str(wheel)
-        )
+        return layer(directory, using.suite, using.cache, using.uv)
     except UvError as error:
         raise _LacksError(Lacks.NOT_INSTALLED, str(error)) from None
-    write_whole(note, suite.version.encode())
 
 
 def _seen(environment: Environment, directory: Path, using: Tools) -> tuple[Any, str]:

@@ -33,6 +33,8 @@ class Ready:
 
     environment: Environment
     directory: Path
+    python: Path
+    """The interpreter that sees its packages and the suite."""
     versions: Mapping[str, str]
     """Distribution -> the version that was imported."""
     printed: str
@@ -43,11 +45,6 @@ class Ready:
     """What it took to have it ready this time."""
     steps: Mapping[str, float] = field(default_factory=dict)
     """Step -> its part of the seconds: `resolve`, `install`, `suite`, `import`."""
-
-    @property
-    def python(self) -> Path:
-        """Its interpreter."""
-        return interpreter_of(self.directory)
 
 
 @dataclass(frozen=True)

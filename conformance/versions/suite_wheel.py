@@ -1,4 +1,4 @@
-"""The running suite as a wheel, so that it can be installed in every environment.
+"""The running suite as a wheel, so that it can be installed over every environment.
 
 The wheel is made of the files that run now, from a checkout or from an installed wheel, without a
 build tool and without a network. Its local version is a digest of its content.
