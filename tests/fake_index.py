@@ -128,6 +128,12 @@ def build_index(folder: Path) -> Path:
     for version, needs in (("1.0", "toyquant"), ("1.1", "toyquant"), ("2.0", "toyquant>=1.1")):
         source = {"toyhost/__init__.py": HOST.format(version=version)}
         wheel(folder, "toyhost", version, source, (needs,))
+    lazy = (
+        "def __getattr__(name):\n"
+        "    if name.startswith('__'): raise AttributeError(name)\n"
+        "    raise RuntimeError(f'no {name} without a host')\n"
+    )
+    wheel(folder, "diffusers", "0.1", {"diffusers/__init__.py": lazy})
     suite = {"conformance/__init__.py": '__version__ = "toy"\n', "conformance/cli.py": SUITE}
     wheel(folder, "toysuite", "1.0", suite, ("toyhost",))
     return folder

@@ -113,6 +113,12 @@ def test_what_cannot_be_used_says_why(
         assert made(toys.named[name], kept) is None
 
 
+def test_what_is_imported_only_when_it_is_asked_for_is_asked_for(kept: Tools) -> None:
+    answer = lacks(ready(Environment("lazy", ("diffusers==0.1",), suite="toysuite"), kept))
+    assert answer.lacks is Lacks.NOT_IMPORTED
+    assert answer.words == "RuntimeError: no FluxTransformer2DModel without a host"
+
+
 def test_an_unknown_package_is_in_the_resolvers_words(kept: Tools) -> None:
     answer = lacks(ready(Environment("x", ("toyquantt==1.0",), suite="toysuite"), kept))
     assert answer.lacks is Lacks.UNRESOLVED

@@ -30,7 +30,10 @@ def main() -> None:
             with contextlib.suppress(metadata.PackageNotFoundError):
                 installed[name] = metadata.version(name)
                 for module in modules(name):
-                    version = getattr(importlib.import_module(module), "__version__", None)
+                    found = importlib.import_module(module)
+                    for touched in question["touch"].get(name, ()):
+                        getattr(found, touched)
+                    version = getattr(found, "__version__", None)
                     if isinstance(version, str) and module == name.replace("-", "_"):
                         imported[name] = str(version)
     for name in question["ask"]:

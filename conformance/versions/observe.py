@@ -17,6 +17,8 @@ TIMEOUT = 600.0
 """Longest time for the imports; the first of a new environment also compiles them."""
 ALWAYS = ("torch", "torchao", "diffusers")
 """Imported also where an environment does not name them, when they are installed."""
+TOUCHED = {"diffusers": ["FluxTransformer2DModel", "CogVideoXTransformer3DModel"]}
+"""Names that are fetched too: diffusers imports what it holds only when it is asked for."""
 IMPORTS = Path(__file__).with_name("imports.py")
 PRINTED = 2000
 """Characters kept of what the imports printed."""
@@ -48,7 +50,7 @@ class Unimportable:
 
 def observe(python: Path, names: tuple[str, ...]) -> Observed | Unimportable:
     """Import the distributions of these names in another interpreter."""
-    question = json.dumps({"import": [*names, *ALWAYS], "ask": DISTRIBUTIONS})
+    question = json.dumps({"import": [*names, *ALWAYS], "touch": TOUCHED, "ask": DISTRIBUTIONS})
     command = [str(python), "-I", "-c", IMPORTS.read_text(encoding="utf-8"), question]
     try:
         done = subprocess.run(
