@@ -118,6 +118,13 @@ class Entry:
             raise self.wrong(f'"{key}" must be a date like 2026-01-31, without quotes')
         return value
 
+    def flag(self, key: str) -> bool:
+        """Return a yes or no that may be left out; then it is no."""
+        value = self._table[key] if self.has(key) else False
+        if not isinstance(value, bool):
+            raise self.wrong(f'"{key}" must be true or false, and is {value!r}')
+        return value
+
     def known(self, word: str, vocabulary: Collection[str], meaning: str) -> str:
         """Return the word when it is in the vocabulary."""
         if word in vocabulary:
