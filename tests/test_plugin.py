@@ -165,7 +165,10 @@ def test_a_failing_case_shows_the_ladder_the_failure_and_the_way_back(
     assert "✗ save 2 ms" in ran.stdout
     assert "RuntimeError at save (same reader): [red]no storage[/red]" in ran.stdout
     assert "left behind: x" in ran.stdout
-    assert f"again: conformance run --select '{INT8}.safetensors.cpu'" in ran.stdout
+    assert (
+        f"again: conformance run --select '{INT8}.safetensors.cpu' --results again.jsonl"
+        in ran.stdout
+    )
 
 
 def test_a_case_that_passes_under_an_expectation_is_red(mixed: tuple[Ran, Results]) -> None:

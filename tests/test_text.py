@@ -135,7 +135,7 @@ def test_a_report_tells_everything_about_a_case() -> None:
         "left behind: a, b",
         "Traceback",
         "  last",
-        f"again: conformance run --select '{CASE}'",
+        f"again: conformance run --select '{CASE}' --results again.jsonl",
     ]
 
 

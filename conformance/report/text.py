@@ -72,8 +72,8 @@ def _printable(text: str) -> str:
 
 
 def rerun_command(case_id: str) -> str:
-    """Return the command that runs this one case again."""
-    return f"conformance run --select '{case_id}'"
+    """Return the command that runs this one case again, and leaves the results of all be."""
+    return f"conformance run --select '{case_id}' --results again.jsonl"
 
 
 def ladder(outcome: Outcome, broken: Stage | None) -> Columns:

@@ -196,6 +196,9 @@ class Engine:
         except EndedError as ended:
             reader.close()
             return Outcome(case.id, no_result=ended.no_result)
+        except UsageError:
+            reader.close()
+            raise
         self._readers[alike if reader.spent else UNSPENT] = reader
         return outcome
 

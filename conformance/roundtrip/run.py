@@ -72,8 +72,8 @@ def _verify(log: Log, directory: Path, record: Record) -> object:
     log.findings += reading.findings
     if reading.sqnr is not None:
         log.measures["sqnr_db"] = reading.sqnr
-    if reading.failure is not None:
-        raise BrokenError(reading.failure)
+    if reading.broken is not None:
+        raise reading.broken
     return model
 
 
