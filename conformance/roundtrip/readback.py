@@ -78,7 +78,7 @@ def _verify(log: Any, directory: Path) -> None:
     from conformance.roundtrip.ladder import BrokenError
     from conformance.roundtrip.observe import observe
     from conformance.roundtrip.record import Record
-    from conformance.roundtrip.settle import settled
+    from conformance.roundtrip.settle import condensed, settled
     from conformance.roundtrip.verify import read, verify
 
     model = read(log.case, directory, log.ladder)
@@ -88,7 +88,8 @@ def _verify(log: Any, directory: Path) -> None:
     log.storage_only = "" if record.output else "the writer could not call the model"
     if reading.findings:
         got = observe(model)
-        log.findings += settled(reading.findings, record.facts, got, output_judged=judged)
+        findings = settled(reading.findings, record.facts, got, output_judged=judged)
+        log.findings += condensed(findings)
     if reading.failure is not None:
         raise BrokenError(reading.failure)
 

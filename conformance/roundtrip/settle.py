@@ -7,6 +7,7 @@ version that is a defect, between two it is harm only if bits or outputs differ,
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import groupby
 
 from conformance.roundtrip.facts import ModelFacts, TensorFacts
 from conformance.roundtrip.outcome import Finding, Harm
@@ -54,3 +55,16 @@ def _is_new(finding: Finding, wanted: ModelFacts) -> bool:
     if finding.check == "attributes":
         return facts is not None and name not in facts.attributes
     return finding.what == "inner tensor is unexpected"
+
+
+def condensed(findings: Iterable[Finding]) -> list[Finding]:
+    """Return one finding for all that differ in nothing but the tensor; its path counts them."""
+    return [
+        replace(first, path=f"{first.path} and {len(others)} more" if others else first.path)
+        for _, alike in groupby(sorted(findings, key=_likeness), key=_likeness)
+        for first, *others in [list(alike)]
+    ]
+
+
+def _likeness(finding: Finding) -> tuple[str, str, str, str]:
+    return finding.stage, finding.check, finding.what, finding.harm
