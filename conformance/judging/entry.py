@@ -1,4 +1,4 @@
-"""Reading one table of an expectations file key by key, strictly."""
+"""Reading one table of a TOML file key by key, strictly."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -19,8 +19,11 @@ class Entry:
     All methods raise `UsageError` with one line that names the file, the entry and the mend.
     """
 
-    def __init__(self, file: str, number: int, table: Mapping[str, Any]) -> None:
+    def __init__(
+        self, file: str, number: int, table: Mapping[str, Any], what: str = "expectation"
+    ) -> None:
         self.file = file
+        self._what = what
         self._table = table
         self._asked: set[str] = set()
         name = table.get("name")
@@ -28,7 +31,7 @@ class Entry:
 
     def wrong(self, what: str) -> UsageError:
         """Return the error that says what is wrong here; for the caller to raise."""
-        return UsageError(f"{self.file}: expectation {self._label}: {what}")
+        return UsageError(f"{self.file}: {self._what} {self._label}: {what}")
 
     def has(self, key: str) -> bool:
         """Is the key given?"""
@@ -65,6 +68,13 @@ class Entry:
         if not isinstance(value, list) or not all(isinstance(v, str) and v for v in value):
             raise self.wrong(f'"{key}" must be a list of texts, and is {value!r}')
         return tuple(value)
+
+    def flag(self, key: str) -> bool:
+        """Return a yes or no that may be left out; then it is no."""
+        value = self._table[key] if self.has(key) else False
+        if not isinstance(value, bool):
+            raise self.wrong(f'"{key}" must be true or false, and is {value!r}')
+        return value
 
     def known(self, word: str, vocabulary: Collection[str], meaning: str) -> str:
         """Return the word when it is in the vocabulary."""

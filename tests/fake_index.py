@@ -1,0 +1,162 @@
+"""A folder of small wheels: a stand-in quantization library, its host, and a stand-in suite.
+
+uv takes it as `UV_FIND_LINKS`, offline and with a cache of its own, so real environments are made
+of it in half a second and nothing is downloaded.
+
+`toyquant` 1.0, 1.1 and 2.0 differ in `toyquant/behaviour.json`: what becomes of each toy case.
+`toyhost` knows the cases, and its 2.0 needs toyquant 1.1 or newer. `toysuite` brings a package
+`conformance` that depends on nothing else and runs the toy cases: it is the `suite` of the
+environments below, so whatever starts `-m conformance.cli run` in an environment can be tested.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from conformance.versions.suite_wheel import zipped
+
+BEHAVIOUR: Mapping[str, Mapping[str, str]] = {
+    "1.0": {"steady": "pass", "mended": "load-failed", "broken": "pass"},
+    "1.1": {"steady": "pass", "mended": "load-failed", "broken": "pass", "new": "pass"},
+    "2.0": {"steady": "pass", "mended": "pass", "broken": "load-failed", "new": "pass"},
+}
+"""toyquant -> toy case -> what becomes of it."""
+
+HOST = '''"""A stand-in for diffusers."""
+import json
+from importlib.resources import files
+
+import toyquant
+
+__version__ = "{version}"
+
+
+def outcomes():
+    """Return toy case -> what becomes of it with the toyquant that is installed."""
+    return json.loads(files(toyquant).joinpath("behaviour.json").read_text())
+'''
+SUITE = '''"""`python -m conformance.cli run --results FILE`: the toy cases."""
+import json
+import sys
+
+import toyhost
+
+
+def main():
+    arguments = sys.argv[1:]
+    assert arguments[:2] == ["run", "--results"], arguments
+    with open(arguments[2], "w") as file:
+        json.dump(toyhost.outcomes(), file)
+
+
+if __name__ == "__main__":
+    main()
+'''
+ENVIRONMENTS = """
+[[environment]]
+name = "toy1.0"
+title = "the first"
+suite = "toysuite==1.0"
+requirements = ["toyquant==1.0", "toyhost==1.0"]
+
+[[environment]]
+name = "toy2.0"
+suite = "toysuite==1.0"
+requirements = ["toyquant==2.0", "toyhost==2.0"]
+
+[[environment]]
+name = "contradicts"
+suite = "toysuite==1.0"
+requirements = ["toyquant==1.0", "toyhost==2.0"]
+
+[[environment]]
+name = "raises"
+suite = "toysuite==1.0"
+requirements = ["toyquant==3.0", "toyhost==1.0"]
+
+[[environment]]
+name = "dies"
+suite = "toysuite==1.0"
+requirements = ["toyquant==3.1", "toyhost==1.0"]
+
+[[environment]]
+name = "mislabelled"
+suite = "toysuite==1.0"
+requirements = ["toyquant==3.2", "toyhost==1.0"]
+
+[[environment]]
+name = "huge"
+heavy = true
+suite = "toysuite==1.0"
+requirements = ["toyquant==1.1", "toyhost==1.0"]
+"""
+
+
+def wheel(
+    folder: Path, name: str, version: str, files: Mapping[str, str], requires: tuple[str, ...] = ()
+) -> Path:
+    """Write a pure Python wheel."""
+    about = f"{name}-{version}.dist-info"
+    lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
+    metadata = "\n".join([*lines, *(f"Requires-Dist: {each}" for each in requires), ""])
+    tag = "Wheel-Version: 1.0\nGenerator: toy\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    content = {**files, f"{about}/METADATA": metadata, f"{about}/WHEEL": tag}
+    path = folder / f"{name}-{version}-py3-none-any.whl"
+    path.write_bytes(
+        zipped({name: text.encode() for name, text in content.items()}, f"{about}/RECORD")
+    )
+    return path
+
+
+def toyquant(folder: Path, version: str, source: str = "", says: str = "") -> Path:
+    """Write a toyquant: `source` runs when it is imported, `says` is what it takes itself for."""
+    behaviour = json.dumps(BEHAVIOUR.get(version, {}))
+    start = f'__version__ = "{says or version}"\n{source}\n'
+    files = {"toyquant/__init__.py": start, "toyquant/behaviour.json": behaviour}
+    return wheel(folder, "toyquant", version, files)
+
+
+def build_index(folder: Path) -> Path:
+    """Write all wheels."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for version in BEHAVIOUR:
+        toyquant(folder, version)
+    toyquant(folder, "3.0", "raise ImportError('built for another host')")
+    toyquant(folder, "3.1", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    toyquant(folder, "3.2", says="3.1.post1")
+    for version, needs in (("1.0", "toyquant"), ("1.1", "toyquant"), ("2.0", "toyquant>=1.1")):
+        source = {"toyhost/__init__.py": HOST.format(version=version)}
+        wheel(folder, "toyhost", version, source, (needs,))
+    lazy = (
+        "def __getattr__(name):\n"
+        "    if name.startswith('__'): raise AttributeError(name)\n"
+        "    raise RuntimeError(f'no {name} without a host')\n"
+    )
+    wheel(folder, "diffusers", "0.1", {"diffusers/__init__.py": lazy})
+    suite = {"conformance/__init__.py": '__version__ = "toy"\n', "conformance/cli.py": SUITE}
+    wheel(folder, "toysuite", "1.0", suite, ("toyhost",))
+    return folder
+
+
+def environments_file(folder: Path) -> Path:
+    """Write the environments of the toys."""
+    path = folder / "toys.toml"
+    path.write_text(ENVIRONMENTS, encoding="utf-8")
+    return path
+
+
+def variables(index: Path, scratch: Path) -> dict[str, str]:
+    """Return the variables with which uv sees this index and nothing else."""
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_"))
+    }
+    return {
+        **kept,
+        "PIP_CONFIG_FILE": os.devnull,
+        "UV_NO_CONFIG": "1",
+        "UV_OFFLINE": "1",
+        "UV_FIND_LINKS": str(index),
+        "UV_CACHE_DIR": str(scratch / "uv"),
+        "CONFORMANCE_CACHE": str(scratch / "cache"),
+    }

@@ -1,0 +1,426 @@
+"""Real environments of small wheels: real uv, nothing downloaded."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fake_index import build_index, environments_file, toyquant, variables
+
+from conformance.versions.cache import Cache
+from conformance.versions.environments import Environment, Environments, find, load_environments
+from conformance.versions.layer import LAYERS, layer
+from conformance.versions.lock import resolve
+from conformance.versions.make import INSTALLED, SEEN, Tools, made, ready, ready_all
+from conformance.versions.ready import Lacks, NotReady, Ready, interpreter_of, run_in
+from conformance.versions.suite_wheel import Declared, suite_wheel
+from conformance.versions.uv import find_uv, uv_variables
+
+Ran = subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_index(tmp_path_factory.mktemp("index"))
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("scratch")
+
+
+@pytest.fixture(scope="module")
+def toys(scratch: Path) -> Environments:
+    return load_environments(environments_file(scratch))
+
+
+def tools_of(index: Path, scratch: Path, cache: Path) -> Tools:
+    uv = replace(
+        find_uv(), variables=uv_variables(variables(index, scratch), {}), index_arguments=()
+    )
+    return Tools(Cache(cache), uv, suite_wheel())
+
+
+@pytest.fixture(scope="module")
+def kept(index: Path, scratch: Path) -> Tools:
+    """Tools whose cache the tests share."""
+    return tools_of(index, scratch, scratch / "kept")
+
+
+@pytest.fixture
+def fresh(index: Path, scratch: Path, tmp_path: Path) -> Tools:
+    """Tools with a cache of the test's own."""
+    return tools_of(index, scratch, tmp_path / "cache")
+
+
+def is_ready(answer: Ready | NotReady) -> Ready:
+    assert isinstance(answer, Ready), answer
+    return answer
+
+
+def lacks(answer: Ready | NotReady) -> NotReady:
+    assert isinstance(answer, NotReady), answer
+    return answer
+
+
+def test_what_was_asked_for_is_installed_and_runs(
+    kept: Tools, toys: Environments, tmp_path: Path
+) -> None:
+    answer = is_ready(ready(toys.named["toy2.0"], kept))
+    assert answer.versions == {"toyquant": "2.0", "toyhost": "2.0"}
+    done = run_in(answer, ["-m", "conformance.cli", "run", "--results", str(tmp_path / "r.json")])
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "r.json").read_text())["mended"] == "pass"
+
+
+def test_nothing_of_the_caller_leaks(
+    kept: Tools, toys: Environments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = is_ready(ready(toys.named["toy2.0"], kept))
+    (tmp_path / "toyquant.py").write_text("__version__ = 'leaked'\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-x")
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    question = "import toyquant, os; print(toyquant.__version__, *(os.environ.get(n) for n in N))"
+    names = "N = ('PYTHONPATH', 'PYTEST_ADDOPTS', 'OMP_NUM_THREADS', 'MORE')\n"
+    done = run_in(answer, ["-c", names + question], {"MORE": "more"}, cwd=tmp_path)
+    assert done.stdout.split() == ["2.0", "None", "None", "3", "more"], done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "why", "words"),
+    [
+        ("contradicts", Lacks.UNRESOLVED, "depends on toyquant>=1.1 and you require toyquant==1.0"),
+        ("raises", Lacks.NOT_IMPORTED, "ImportError: built for another host"),
+        ("dies", Lacks.NOT_IMPORTED, "killed by SIGKILL"),
+        ("mislabelled", Lacks.MISMATCH, "toyquant 3.2 is installed, 3.1.post1 is imported"),
+    ],
+)
+def test_what_cannot_be_used_says_why(
+    kept: Tools, toys: Environments, name: str, why: Lacks, words: str
+) -> None:
+    for _ in range(2):
+        answer = lacks(ready(toys.named[name], kept))
+        assert answer.lacks is why
+        assert words in answer.words
+        assert "\n" not in answer.reason
+        assert made(toys.named[name], kept) is None
+
+
+def test_what_is_imported_only_when_it_is_asked_for_is_asked_for(kept: Tools) -> None:
+    answer = lacks(ready(Environment("lazy", ("diffusers==0.1",), suite="toysuite"), kept))
+    assert answer.lacks is Lacks.NOT_IMPORTED
+    assert answer.words == "RuntimeError: no FluxTransformer2DModel without a host"
+
+
+def test_an_unknown_package_is_in_the_resolvers_words(kept: Tools) -> None:
+    answer = lacks(ready(Environment("x", ("toyquantt==1.0",), suite="toysuite"), kept))
+    assert answer.lacks is Lacks.UNRESOLVED
+    assert "toyquantt was not found" in answer.words
+
+
+def test_an_overridden_version_is_a_mismatch(fresh: Tools, tmp_path: Path) -> None:
+    (tmp_path / "overrides.txt").write_text("toyquant==1.1\n")
+    variables = {**fresh.uv.variables, "UV_OVERRIDE": str(tmp_path / "overrides.txt")}
+    using = replace(fresh, uv=replace(fresh.uv, variables=variables))
+    answer = lacks(ready(Environment("x", ("toyquant==1.0",), suite="toysuite"), using))
+    assert answer.lacks is Lacks.MISMATCH
+    assert answer.words == "toyquant==1.0 was asked for, 1.1 is installed"
+
+
+def test_an_index_that_does_not_answer_is_one_line(fresh: Tools) -> None:
+    more = {"UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple", "UV_HTTP_RETRIES": "0"}
+    variables = {**fresh.uv.variables, **more}
+    variables.pop("UV_OFFLINE")
+    using = replace(fresh, uv=replace(fresh.uv, variables=variables))
+    answer = lacks(ready(Environment("x", ("nowhere==1.0",), suite="toysuite"), using))
+    assert answer.lacks is Lacks.UNRESOLVED
+    assert "Connection refused" in answer.words
+
+
+def test_the_second_time_it_is_taken_from_the_cache(fresh: Tools, toys: Environments) -> None:
+    first = is_ready(ready(toys.named["toy1.0"], fresh))
+    assert made(toys.named["toy1.0"], fresh) is not None
+    broken = replace(fresh, uv=replace(fresh.uv, binary="/nowhere/uv"))
+    second = is_ready(ready(toys.named["toy1.0"], broken))
+    assert (first.cached, second.cached) == (False, True)
+    assert (first.directory, first.versions) == (second.directory, second.versions)
+    assert second.steps.keys() == {"resolve", "suite", "import"}
+    assert first.steps.keys() == {"resolve", "install", "suite", "import"}
+
+
+def test_equal_locks_share_an_environment_and_each_is_asked_what_it_names(fresh: Tools) -> None:
+    narrow = Environment("a", ("toyhost==1.0", "toyquant==1.0"), suite="toysuite")
+    other = Environment("b", ("toyquant==1.0", "toyhost<1.1"), suite="toysuite==1.0")
+    answers = [is_ready(ready(each, fresh)) for each in (narrow, other)]
+    assert answers[0].directory == answers[1].directory
+    assert [each.cached for each in answers] == [False, True]
+
+
+def test_files_are_hard_links_into_uvs_cache(kept: Tools, toys: Environments) -> None:
+    answer = is_ready(ready(toys.named["toy1.0"], kept))
+    (module,) = (answer.directory / "venv").rglob("toyquant/behaviour.json")
+    assert module.stat().st_nlink > 1
+    again = Path(kept.uv.variables["UV_CACHE_DIR"])
+    inodes = {path.stat().st_ino for path in again.rglob("behaviour.json")}
+    assert module.stat().st_ino in inodes
+
+
+def test_compiled_modules_are_shared_where_the_source_is_one_file(
+    fresh: Tools, toys: Environments
+) -> None:
+    first, second = (is_ready(ready(toys.named[n], fresh)) for n in ("toy1.0", "toy2.0"))
+    again = is_ready(ready(replace(toys.named["huge"], suite="toysuite"), fresh))
+    compiled = {
+        each.environment.name: {
+            path.parent.parent.name: path
+            for path in each.directory.rglob("*.pyc")
+            if path.parent.parent.name in ("toyquant", "toyhost")
+        }
+        for each in (first, second, again)
+    }
+    assert compiled["huge"]["toyhost"].samefile(compiled["toy1.0"]["toyhost"])
+    assert not compiled["toy2.0"]["toyhost"].samefile(compiled["toy1.0"]["toyhost"])
+    code = "import toyhost; print(toyhost.outcomes.__code__.co_filename)"
+    assert run_in(again, ["-c", code]).stdout.startswith(str(again.directory))
+
+
+@pytest.mark.parametrize("missing", [INSTALLED, SEEN, "venv/bin/python"])
+def test_a_half_made_one_is_made_whole(fresh: Tools, toys: Environments, missing: str) -> None:
+    first = is_ready(ready(toys.named["toy1.0"], fresh))
+    (first.directory / missing).unlink()
+    (module,) = (first.directory / "venv").rglob("toyquant/behaviour.json")
+    remade = missing != SEEN
+    if remade:
+        module.unlink()
+    assert made(toys.named["toy1.0"], fresh) is None or missing == "venv/bin/python"
+    second = is_ready(ready(toys.named["toy1.0"], fresh))
+    assert second.cached is not remade
+    assert module.exists()
+    assert run_in(second, ["-c", "import toyhost"]).returncode == 0
+
+
+def test_a_wheel_that_was_built_again_is_installed_again(fresh: Tools, tmp_path: Path) -> None:
+    known = Environments("none", {}, ())
+    sources = ["BUILD = 1", "BUILD = 2"]
+    printed = []
+    for source in sources:
+        path = toyquant(tmp_path, "1.0", source)
+        environment = replace(find(f"./{path.name}", known, tmp_path), suite="toysuite")
+        answer = is_ready(ready(environment, fresh))
+        printed.append(run_in(answer, ["-c", "import toyquant; print(toyquant.BUILD)"]).stdout)
+    assert printed == ["1\n", "2\n"]
+
+
+def test_a_lock_is_kept_until_it_is_asked_anew(index: Path, scratch: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "index"
+    mine.mkdir()
+    for path in (toyquant(mine, "1.0"), *index.glob("toy[hs]*.whl")):
+        (mine / path.name).write_bytes(path.read_bytes())
+    using = tools_of(mine, scratch, tmp_path / "cache")
+    open_ended = Environment("x", ("toyquant>=1",), suite="toysuite")
+    assert is_ready(ready(open_ended, using)).versions["toyquant"] == "1.0"
+    toyquant(mine, "1.1")
+    assert is_ready(ready(open_ended, using)).versions["toyquant"] == "1.0"
+    resolve(open_ended, using.cache, using.uv)
+    assert is_ready(ready(open_ended, using)).versions["toyquant"] == "1.1"
+
+
+def test_several_are_made_at_once(fresh: Tools, toys: Environments) -> None:
+    names = ("toy1.0", "contradicts", "toy2.0", "toy1.0")
+    answers = list(ready_all([toys.named[name] for name in names], fresh, 4))
+    outcome = sorted((each.environment.name, isinstance(each, Ready)) for each in answers)
+    assert outcome == [("contradicts", False), ("toy1.0", True), ("toy1.0", True), ("toy2.0", True)]
+    twins = [each for each in answers if isinstance(each, Ready) and "1.0" in each.environment.name]
+    assert sorted(each.cached for each in twins) == [False, True]
+
+
+def test_a_full_disk_is_one_line(fresh: Tools, toys: Environments, tmp_path: Path) -> None:
+    full = tmp_path / "uv"
+    full.write_text(
+        "#!/bin/sh\n"
+        'case "$1 $2" in "pip compile") exec ' + fresh.uv.binary + ' "$@";; esac\n'
+        "echo 'error: failed to copy file: No space left on device (os error 28)' >&2\nexit 2\n"
+    )
+    full.chmod(0o755)
+    using = replace(fresh, uv=replace(fresh.uv, binary=str(full)))
+    answer = lacks(ready(toys.named["toy1.0"], using))
+    assert answer.lacks is Lacks.NO_SPACE
+    assert answer.words.endswith("is full; free some, or name another disk in CONFORMANCE_CACHE")
+    assert using.cache.environments() == []
+
+
+def test_a_cache_that_cannot_be_written_is_one_line(
+    fresh: Tools, toys: Environments, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    answer = lacks(ready(toys.named["toy1.0"], replace(fresh, cache=Cache(tmp_path / "file"))))
+    assert answer.lacks is Lacks.NOT_INSTALLED
+    assert "Not a directory" in answer.words
+
+
+def conformance(given: Mapping[str, str], *arguments: str) -> Ran:
+    command = [sys.executable, "-m", "conformance.cli", "envs", *arguments]
+    return subprocess.run(
+        command, env=dict(given), capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+@pytest.fixture
+def shell(index: Path, scratch: Path, tmp_path: Path) -> dict[str, str]:
+    return {**variables(index, scratch), "CONFORMANCE_CACHE": str(tmp_path / "cache")}
+
+
+@pytest.fixture(scope="module")
+def file(scratch: Path) -> str:
+    return str(environments_file(scratch))
+
+
+def test_the_command_makes_lists_and_cleans(shell: dict[str, str], file: str) -> None:
+    names = ["toy1.0", "toyquant==2.0 toyhost==2.0"]
+    made_now = conformance(shell, "make", "--environments", file, "toy1.0")
+    assert made_now.returncode == 0, made_now.stderr
+    assert "toy1.0: made in" in made_now.stdout
+    assert "toyquant 1.0 toyhost 1.0" in made_now.stdout
+    again = conformance(shell, "make", "--environments", file, "toy1.0", "--json")
+    (answer,) = json.loads(again.stdout)
+    assert (answer["ready"], answer["cached"]) == (True, True)
+    listed = conformance(shell, "list", "--environments", file, "--json")
+    there = {each["name"]: each["made"] for each in json.loads(listed.stdout)}
+    assert {name for name, is_made in there.items() if is_made} == {"toy1.0"}
+    assert len(there) == 7
+    cleaned = conformance(shell, "clean", "--environments", file, names[0])
+    assert "removed 1 environments" in cleaned.stdout
+    listed = conformance(shell, "list", "--environments", file, "toy1.0", "--json")
+    assert json.loads(listed.stdout)[0]["made"] is False
+
+
+def test_without_names_all_but_the_heavy_are_made(shell: dict[str, str], file: str) -> None:
+    done = conformance(shell, "make", "--environments", file)
+    assert done.returncode == 3
+    lines = done.stdout.splitlines()
+    assert len(lines) == 6
+    assert sum(line.startswith("no result: environment") for line in lines) == 4
+    assert "huge" not in done.stdout
+    assert "\x1b" not in done.stdout
+    cleaned = conformance(shell, "clean")
+    assert "removed 5 environments" in cleaned.stdout
+
+
+def test_lock_tells_what_changed(shell: dict[str, str], file: str) -> None:
+    first = conformance(shell, "lock", "--environments", file, "toy1.0")
+    assert first.stdout == "toy1.0: 3 packages, resolved for the first time\n"
+    second = conformance(shell, "lock", "--environments", file, "toy1.0")
+    assert second.stdout == "toy1.0: 3 packages, unchanged\n"
+    refused = conformance(shell, "lock", "--environments", file, "contradicts")
+    assert refused.returncode == 3
+    assert "contradicts does not resolve: " in refused.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("make", "tory"), "no environment 'tory' in environments.toml"),
+        (("make", "--environments", "gone.toml"), "cannot read the environments gone.toml"),
+        (("clean", "torchao=1"), "'torchao=1' is no requirement"),
+    ],
+)
+def test_bad_input_is_one_line_and_2(
+    shell: dict[str, str], arguments: tuple[str, ...], said: str
+) -> None:
+    ended = conformance(shell, *arguments)
+    assert ended.returncode == 2
+    assert said in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["list", "make", "lock", "clean", "refresh"])
+def test_help_has_an_example(shell: dict[str, str], command: str) -> None:
+    assert "Example" in conformance(shell, command, "--help").stdout
+
+
+def start(given: Mapping[str, str], *arguments: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "conformance.cli", "envs", "make", *arguments]
+    return subprocess.Popen(command, env=dict(given), stdout=subprocess.PIPE, text=True)
+
+
+def test_two_processes_make_one_environment_once(shell: dict[str, str], file: str) -> None:
+    both = [start(shell, "--environments", file, "toy1.0", "--json") for _ in range(2)]
+    answers = [json.loads(each.communicate(timeout=120)[0])[0] for each in both]
+    assert sorted(each["cached"] for each in answers) == [False, True]
+    assert answers[0]["python"] == answers[1]["python"]
+
+
+def test_one_killed_half_way_is_remade(shell: dict[str, str], file: str, tmp_path: Path) -> None:
+    slow = tmp_path / "bin" / "sitecustomize.py"
+    slow.parent.mkdir()
+    slow.write_text(
+        "import subprocess, time\nrun = subprocess.run\n"
+        "def slow(command, *a, **k):\n"
+        "    if 'sync' in command: time.sleep(60)\n"
+        "    return run(command, *a, **k)\n"
+        "subprocess.run = slow\n"
+    )
+    path = os.pathsep.join([str(slow.parent), shell.get("PYTHONPATH", "")])
+    killed = start({**shell, "PYTHONPATH": path}, "--environments", file, "toy1.0")
+    cache = Cache(Path(shell["CONFORMANCE_CACHE"]))
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not any(
+        interpreter_of(each).exists() for each in cache.environments()
+    ):
+        time.sleep(0.05)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait(60)
+    (half,) = cache.environments()
+    assert interpreter_of(half).exists()
+    assert not (half / INSTALLED).exists()
+    done = conformance(shell, "make", "--environments", file, "toy1.0", "--json")
+    (answer,) = json.loads(done.stdout)
+    assert (answer["ready"], answer["cached"]) == (True, False)
+    assert (half / INSTALLED).exists()
+
+
+def test_each_state_of_the_suite_has_its_own_layer(fresh: Tools, toys: Environments) -> None:
+    below = is_ready(ready(toys.named["toy1.0"], fresh))
+    fresh.uv.run("pip", "uninstall", "--quiet", "--python", str(below.python), "toysuite")
+    edited = replace(fresh.suite, version="0+edited", file=fresh.suite.file)
+    question = (
+        "import importlib.metadata as m, toyquant, conformance.versions.shipped as s;"
+        "print(m.version('quantized-checkpoint-conformance'), m.version('toyquant'));"
+        "print(s.shipped('ci/environments.toml')); print(toyquant.__file__)"
+    )
+    for suite in (fresh.suite, edited, fresh.suite):
+        over = layer(below.directory, suite, fresh.cache, fresh.uv)
+        done = run_in(replace(below, python=interpreter_of(over)), ["-c", question])
+        versions, shipped, quantizer = done.stdout.splitlines()
+        assert versions == f"{fresh.suite.version} 1.0"
+        assert Path(shipped).is_relative_to(over)
+        assert Path(quantizer).is_relative_to(below.directory / "venv")
+    names = {each.name for each in (below.directory / LAYERS).iterdir()}
+    assert names == {fresh.suite.version, "0+edited"}
+
+
+def test_a_half_made_layer_is_made_whole(fresh: Tools, toys: Environments) -> None:
+    below = is_ready(ready(toys.named["toy1.0"], fresh))
+    over = layer(below.directory, fresh.suite, fresh.cache, fresh.uv)
+    (over / INSTALLED).unlink()
+    (module,) = over.rglob("suite_wheel.py")
+    module.unlink()
+    assert layer(below.directory, fresh.suite, fresh.cache, fresh.uv) == over
+    assert module.exists()
+
+
+def test_a_layer_that_cannot_be_made_says_why(
+    fresh: Tools, toys: Environments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("conformance.versions.lock.declared", lambda: Declared((), {}))
+    using = replace(fresh, suite=replace(fresh.suite, content=b"no zip"))
+    answer = lacks(ready(replace(toys.named["toy1.0"], suite=""), using))
+    assert answer.lacks is Lacks.NOT_INSTALLED
+    assert "quantized-checkpoint-conformance has an invalid package format" in answer.words
