@@ -13,7 +13,7 @@ from rich.table import Table
 from conformance.axes import registry
 from conformance.bench import command as bench
 from conformance.case import default_cases, find
-from conformance.commands import envs
+from conformance.commands import envs, exchange, golden
 from conformance.environment import hardware, observed_versions
 from conformance.errors import UsageError
 from conformance.judging.results import Selection, read_results
@@ -193,6 +193,8 @@ def env(as_json: AsJson = False) -> None:
 
 app.add_typer(bench.app, name="bench")
 app.add_typer(envs.app, name="envs")
+exchange.register(app)
+app.add_typer(golden.app, name="golden")
 
 
 def main() -> None:

@@ -183,6 +183,32 @@ def test_a_config_that_is_no_json_is_told_apart(kept: Path) -> None:
     assert (readings.weights.failure, readings.weights.findings) == (None, ())
 
 
+def other_digest(record: dict[str, Any], *names: str) -> None:
+    for name in names:
+        record[name]["digest"] = "0" * 32
+
+
+@pytest.mark.parametrize(
+    ("changed", "finding"),
+    [
+        (("output",), ("output", "output differs", Harm.CORRUPT)),
+        (
+            ("output", "reference"),
+            ("output", "output differs, as does the unquantized model's", Harm.ALTERED),
+        ),
+    ],
+    ids=["only the quantized model", "the unquantized one, too"],
+)
+def test_an_output_counts_only_where_the_unquantized_model_computes_alike(
+    changed: tuple[str, ...], finding: tuple[str, str, Harm], kept: Path
+) -> None:
+    path = kept / STATE_DICT / "record.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    other_digest(record, *changed)
+    path.write_text(json.dumps(record), encoding="utf-8")
+    assert found(one(kept, STATE_DICT).loader) == {finding}
+
+
 # Crashes
 
 

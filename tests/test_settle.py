@@ -7,7 +7,7 @@ import pytest
 
 from conformance.roundtrip.facts import Inner, ModelFacts, TensorFacts
 from conformance.roundtrip.outcome import Finding, Harm, Stage
-from conformance.roundtrip.settle import bits_kept, settled
+from conformance.roundtrip.settle import bits_kept, condensed, excused, settled
 
 KEY = "proj.weight"
 
@@ -87,3 +87,17 @@ def test_without_an_output_only_what_is_new_is_harmless() -> None:
 
 def test_where_bits_are_lost_everything_is_harm() -> None:
     assert corrupt(got=ModelFacts({}, ()), output_judged=True) == list(EVERYTHING)
+
+
+def test_an_output_counts_for_nothing_where_the_unquantized_model_differs_too() -> None:
+    after = [excused(each) for each in EVERYTHING]
+    assert after[:-1] == list(EVERYTHING[:-1])
+    assert after[-1].harm is Harm.ALTERED
+    assert after[-1].what == "output differs, as does the unquantized model's"
+
+
+def test_findings_alike_are_told_once_and_counted() -> None:
+    others = [replace(NEW, path=f"other.weight/{number}") for number in range(3)]
+    (new, subclass) = condensed([NEW, *others, SUBCLASS])
+    assert new == replace(NEW, path=f"{NEW.path} and 3 more")
+    assert subclass == SUBCLASS

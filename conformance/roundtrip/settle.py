@@ -57,6 +57,19 @@ def _is_new(finding: Finding, wanted: ModelFacts) -> bool:
     return finding.what == "inner tensor is unexpected"
 
 
+def of_output(finding: Finding) -> bool:
+    """Is it about what the model computes?"""
+    return finding.check in OF_THE_OUTPUT
+
+
+def excused(finding: Finding) -> Finding:
+    """Return a finding about the output for a reader that computes otherwise even unquantized."""
+    if not of_output(finding):
+        return finding
+    what = f"{finding.what}, as does the unquantized model's"
+    return replace(finding, harm=Harm.ALTERED, what=what)
+
+
 def condensed(findings: Iterable[Finding]) -> list[Finding]:
     """Return one finding for all that differ in nothing but the tensor; its path counts them."""
     return [

@@ -19,6 +19,7 @@ from conformance.errors import UsageError
 from conformance.judging.exchange import Cell, Nothing, Unmeasured, label, labels
 from conformance.roundtrip.kept import Index, Readings
 from conformance.roundtrip.outcome import Outcome
+from conformance.versions.golden import Shelf
 from conformance.versions.party import Absent, Lines, Party, PartyError
 
 DEFAULT = tuple(
@@ -30,7 +31,8 @@ DEFAULT = tuple(
 )
 """The schemes of CPU that most releases have, in the formats that people keep."""
 AT_ONCE = 2
-Member = Party | Absent
+Member = Party | Absent | Shelf
+"""A shelf of golden files takes part as a writer that has written."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,9 @@ class Plan:
 
     def place(self, writer: str) -> Path:
         """Return where a writer's checkpoints lie."""
+        member = self.writers[writer]
+        if isinstance(member, Shelf):
+            return member.directory
         return self.directory / re.sub(r"[^\w.,+-]", "_", writer)
 
 
@@ -106,7 +111,7 @@ def exchange(plan: Plan, tell: Told = lambda _: None) -> Generator[Cell, None, N
 
 def _write_all(plan: Plan, tell: Told, stop: Event) -> dict[str, Index]:
     """Return the index of every writer that is there."""
-    there = {name: each for name, each in plan.writers.items() if isinstance(each, Party)}
+    there = {name: each for name, each in plan.writers.items() if not isinstance(each, Absent)}
     with ThreadPoolExecutor(AT_ONCE) as pool:
         futures = {
             name: pool.submit(_index, plan, name, party, tell, stop)
@@ -119,7 +124,9 @@ def _write_all(plan: Plan, tell: Told, stop: Event) -> dict[str, Index]:
             raise
 
 
-def _index(plan: Plan, name: str, party: Party, tell: Told, stop: Event) -> Index:
+def _index(plan: Plan, name: str, party: Party | Shelf, tell: Told, stop: Event) -> Index:
+    if isinstance(party, Shelf):
+        return party.index
     place = plan.place(name)
     if (found := _earlier(plan, place, party)) is not None:
         tell(f"{name} wrote {len(found.written)} checkpoints earlier")
@@ -169,6 +176,9 @@ def _why_not(member: Member, index: Index | None, case: Case) -> Nothing | None:
     if index is None:
         return _absent(member)
     outcome = index.cases.get(case.id)
+    if outcome is None and isinstance(member, Shelf):
+        reason = member.manifest.absent.get(case.id, "it is not among the golden files")
+        return Nothing(Unmeasured.NOT_WRITTEN, reason)
     if outcome is None:
         return Nothing(Unmeasured.NO_RESULT, "the writer ended before this case")
     if outcome.no_result is not None:
