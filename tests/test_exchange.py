@@ -33,6 +33,7 @@ from conformance.roundtrip.outcome import (
     Stage,
 )
 from conformance.versions.exchange import Member, Plan, exchange, plan
+from conformance.versions.golden import shelves
 from conformance.versions.party import Absent
 
 CASE = "flux-tiny.int8wo.quantize_.pickle.cpu"
@@ -355,3 +356,16 @@ int8wo torchao-config
 writer \\ reader  r
 w                .
 """
+
+
+# Golden files as writers
+
+
+def test_golden_files_take_part_as_what_was_written_long_ago(tmp_path: Path) -> None:
+    (shelf,) = [each for each in shelves() if each.name == "torchao-0.13"]
+    chosen = (shelf.manifest.cases[0], next(iter(shelf.manifest.absent)))
+    made = plan([shelf], [player("9.0")], select(chosen), chosen, tmp_path, 10.0)
+    there, absent = sorted(exchange(made), key=lambda each: each.verdict is None)
+    assert there.id == f"{chosen[0]}@{shelf.manifest.label}>torchao9.0,diffusers1"
+    assert there.verdict is Exchanged.BITS_EQUAL
+    assert absent.nothing == Nothing(Unmeasured.NOT_WRITTEN, shelf.manifest.absent[chosen[1]])

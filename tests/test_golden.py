@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -122,21 +123,31 @@ def test_an_independent_reader_finds_what_the_record_names(directory: Path) -> N
     assert golden_reader.check(directory) == []
 
 
-@pytest.mark.parametrize("kind", ["*.bin", "*.safetensors"])
-def test_the_independent_reader_notices_one_bit(kind: str, tmp_path: Path) -> None:
+def a_copy(kind: str, place: Path) -> tuple[Path, Path]:
+    """Return a copy of a golden file, and its only weight file."""
     directory = next(each for each in CHECKPOINTS if list(each.rglob(kind)))
-    copy = Path(shutil.copytree(directory, tmp_path / "copy"))
+    copy = Path(shutil.copytree(directory, place / "copy"))
     (path,) = copy.rglob(kind)
-    flip(path, middle_of_a_tensor(path))
+    return copy, path
+
+
+def test_the_independent_reader_notices_one_bit_of_safetensors(tmp_path: Path) -> None:
+    copy, path = a_copy("*.safetensors", tmp_path)
+    largest = max(golden_reader.safetensors_runs(path), key=len)
+    flip(path, path.read_bytes().index(largest) + 3)
     assert len(golden_reader.check(copy)) == 1
 
 
-def middle_of_a_tensor(path: Path) -> int:
-    """Return a place in the file where the bytes of its largest tensor stand."""
-    runs = golden_reader.safetensors_runs if path.suffix == ".safetensors" else None
-    found = runs(path) if runs else golden_reader.pickle_runs(path)
-    largest = max(found, key=len)
-    return path.read_bytes().index(largest) + len(largest) // 2
+def test_the_independent_reader_notices_one_bit_of_a_pickle(tmp_path: Path) -> None:
+    copy, path = a_copy("*.bin", tmp_path)
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: bytearray(archive.read(name)) for name in archive.namelist()}
+    storages = [name for name in entries if "/data/" in name]
+    entries[max(storages, key=lambda name: len(entries[name]))][3] ^= 1
+    with zipfile.ZipFile(path, "w") as archive:  # with a checksum that fits
+        for name, data in entries.items():
+            archive.writestr(name, bytes(data))
+    assert len(golden_reader.check(copy)) == 1
 
 
 def test_the_independent_reader_knows_neither_torch_nor_the_suite() -> None:

@@ -54,6 +54,7 @@ def read_all(shelves: Iterable[Shelf]) -> dict[str, Outcome]:
         UsageError: the libraries under test do not import.
     """
     asked = {shelf.manifest.label: shelf for shelf in shelves}
+    wanted = set(items(asked.values()))
     requests = [
         Request(label, shelf.directory, shelf.manifest.cases) for label, shelf in asked.items()
     ]
@@ -61,6 +62,7 @@ def read_all(shelves: Iterable[Shelf]) -> dict[str, Outcome]:
         str(item): replace(outcome, case=str(item))
         for readings in read_back(requests)
         for item, outcome in _outcomes(readings)
+        if item in wanted
     }
 
 
