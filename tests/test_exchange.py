@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -219,6 +220,31 @@ def test_checkpoints_of_other_versions_are_not_used_again(tmp_path: Path) -> Non
     told: list[str] = []
     list(exchange(made, told.append))
     assert "torchao1.0,diffusers1 writes 2 cases" in told
+
+
+ENDLESS = """
+import json, os, sys, time
+from pathlib import Path
+from conformance.roundtrip.kept import Readings
+from conformance.roundtrip.outcome import Outcome
+
+request, = json.load(sys.stdin)
+case = request["cases"][0]
+Path(request["directory"], "pid").write_text(str(os.getpid()))
+print(json.dumps(Readings(request["writer"], case, Outcome(case), Outcome(case)).to_json()))
+while True:
+    print("chatter of a library", flush=True)
+    time.sleep(0.05)
+"""
+
+
+def test_an_exchange_that_is_left_ends_its_processes(tmp_path: Path) -> None:
+    made = planned(tmp_path, [player("1.0")], [scripted("2.0", ENDLESS)])
+    cells = exchange(made)
+    assert next(cells).verdict is Exchanged.BITS_EQUAL
+    cells.close()
+    pid = int((made.place("torchao1.0,diffusers1") / "pid").read_text())
+    assert not psutil.pid_exists(pid)
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,11 @@ from test_exchange import CASES, EQUAL, FAILED, cell, player, write
 
 from conformance import cli
 from conformance.commands import exchange as command
+from conformance.commands import golden
 from conformance.judging.exchange_results import read_exchange
+from conformance.roundtrip.outcome import Outcome
 from conformance.versions.golden import shelves
+from conformance.versions.golden_read import items
 from conformance.versions.party import Absent
 
 
@@ -106,3 +109,30 @@ def test_the_golden_files_are_listed(
     listed = json.loads(capfd.readouterr().out)
     assert listed["damage"] == []
     assert list(listed["releases"]) == [shelf.name for shelf in shelves()]
+
+
+def verified(monkeypatch: pytest.MonkeyPatch, state: str) -> int:
+    """Verify one release's golden files; the reader's answers come from nowhere."""
+    (shelf,) = [each for each in shelves() if each.name == "torchao-0.18"]
+    answers = {str(item): Outcome(str(item)) for item in items([shelf])}
+    monkeypatch.setattr(golden, "shelves", lambda _: (shelf,))
+    monkeypatch.setattr(golden, "expected", lambda *_: ())
+    monkeypatch.setattr(golden, "read_all", lambda _: answers)
+    if state == "broken":
+        first = next(iter(answers))
+        answers[first] = Outcome(first, failure=FAILED.failure)
+    return conformance(monkeypatch, "golden", "verify")
+
+
+def test_golden_files_that_read_as_declared(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert verified(monkeypatch, "healthy") == 0
+    assert "all are as expected" in capfd.readouterr().out
+
+
+def test_a_golden_file_that_does_not_is_shown(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert verified(monkeypatch, "broken") == 1
+    assert "not covered by an expectation: RuntimeError 'no' at load" in capfd.readouterr().out

@@ -63,7 +63,7 @@ class Lines:
             process = self.party.start(["-m", *self.arguments], **pipes)
             try:
                 yield from self._of(process)
-                if process.wait() != 0 and not self.stop.is_set():
+                if not self.stop.is_set() and process.wait() != 0:
                     raise PartyError(f"exit code {process.returncode}: {_last_line(errors)}")
             finally:
                 _end(process)
