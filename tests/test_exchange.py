@@ -18,6 +18,7 @@ from conformance.judging.exchange import Cell, Exchanged, Nothing, Unmeasured, l
 from conformance.judging.exchange_results import (
     ExchangeHeader,
     ExchangeWriter,
+    earlier_cells,
     now,
     read_exchange,
 )
@@ -247,6 +248,15 @@ def test_an_exchange_that_is_left_ends_its_processes(tmp_path: Path) -> None:
     assert not psutil.pid_exists(pid)
 
 
+def test_cells_that_are_known_are_neither_read_nor_told_again(tmp_path: Path) -> None:
+    made = planned(tmp_path, [player("1.0")], [player("2.0"), player("3.0", dies=CASES[0])])
+    first = {each.id: each for each in exchange(made)}
+    known = [each.id for each in first.values() if each.verdict is not None]
+    again = list(exchange(made, known=known))
+    assert {each.id for each in again} == first.keys() - set(known)
+    assert {each.reader for each in again} == {"torchao3.0,diffusers1"}
+
+
 @pytest.mark.parametrize(
     ("writers", "readers", "match"),
     [
@@ -260,6 +270,13 @@ def test_a_plan_for_nobody_is_refused(
 ) -> None:
     with pytest.raises(UsageError, match=match):
         planned(tmp_path, writers, readers)
+
+
+def test_a_writer_and_a_reader_of_equal_versions_share_their_label(tmp_path: Path) -> None:
+    (shelf,) = [each for each in shelves() if each.name == "torchao-0.13"]
+    reader = scripted("same", "", shelf.versions)
+    made = plan([shelf], [reader], (), (), tmp_path, 10.0)
+    assert list(made.writers) == list(made.readers) == [shelf.manifest.label]
 
 
 # The file, and the matrix drawn from it
@@ -297,6 +314,23 @@ def test_what_was_measured_survives_an_interrupt(tmp_path: Path) -> None:
         broken_off()
     results = read_exchange(tmp_path / "x.jsonl")
     assert (results.cells, results.complete) == ((cell(EQUAL),), False)
+
+
+def test_the_cells_of_a_killed_run_are_found(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.jsonl", cell(EQUAL), cases=CASES)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    path.write_text("\n".join([*lines[:2], lines[1][:50]]), encoding="utf-8")
+    assert earlier_cells(path, header(CASES)) == (cell(EQUAL),)
+
+
+def test_a_file_of_another_exchange_is_not_continued(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.jsonl", cell(EQUAL))
+    with pytest.raises(UsageError, match="is of another exchange"):
+        earlier_cells(path, header(CASES))
+
+
+def test_a_first_run_continues_nothing(tmp_path: Path) -> None:
+    assert earlier_cells(tmp_path / "nowhere.jsonl", header()) == ()
 
 
 def without_footer(lines: list[str]) -> None:
@@ -375,12 +409,12 @@ failed  1
 c: config.json blocks weights that are fine  l: the loader does  ~: the worst of several  .: not run
 
 int8wo quantize_
-writer \\ reader  r
-w                Fc
+writer \\ reader  1.0
+1.0              Fc
 
 int8wo torchao-config
-writer \\ reader  r
-w                .
+writer \\ reader  1.0
+1.0               .
 """
 
 

@@ -67,6 +67,23 @@ def test_nothing_measured_is_inconclusive(
     assert conformance(monkeypatch, *one) == code
 
 
+@pytest.mark.usefixtures("environments")
+def test_a_run_that_was_broken_off_continues_where_it_stopped(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "x.jsonl"
+    sides = (*RUN, "-w", "old", "-r", "new", "--results", str(file))
+    assert conformance(monkeypatch, *sides) == 0
+    whole = read_exchange(file)
+    lines = file.read_text(encoding="utf-8").splitlines()
+    file.write_text("\n".join(lines[:2]), encoding="utf-8")
+    capfd.readouterr()
+    assert conformance(monkeypatch, *sides, "--resume") == 0
+    assert "torchao2.0,diffusers1 reads 1 checkpoints" in capfd.readouterr().err
+    by_id = {each.id: each for each in read_exchange(file).cells}
+    assert by_id == {each.id: each for each in whole.cells}
+
+
 def test_a_cell_that_cannot_be_read_is_exit_code_1(tmp_path: Path) -> None:
     bad = read_exchange(write(tmp_path / "x.jsonl", cell(FAILED)))
     good = read_exchange(write(tmp_path / "y.jsonl", cell(EQUAL)))
@@ -80,7 +97,7 @@ def test_the_matrix_is_drawn_again_from_the_file(
 ) -> None:
     file = write(tmp_path / "x.jsonl", cell(FAILED, EQUAL, FAILED))
     assert conformance(monkeypatch, "matrix", str(file)) == 0
-    assert "int8wo quantize_ pickle\nwriter \\ reader  r\nw                Fc\n" in (
+    assert "int8wo quantize_ pickle\nwriter \\ reader  1.0\n1.0              Fc\n" in (
         capfd.readouterr().out
     )
     assert conformance(monkeypatch, "matrix", str(file), "--json") == 0

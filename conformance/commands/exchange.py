@@ -4,6 +4,7 @@ import json
 import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, closing
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from conformance.judging.exchange_results import (
     ExchangeHeader,
     ExchangeResults,
     ExchangeWriter,
+    earlier_cells,
     now,
     read_exchange,
 )
@@ -90,6 +92,9 @@ def run(
     timeout: Annotated[
         float, typer.Option(metavar="SECONDS", help="Longest time for one reading.")
     ] = TIMEOUT,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Take over what the results file holds already.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Have every writer write, and every reader read all of it; draw who can read whom."""
@@ -107,7 +112,7 @@ def run(
             directory.resolve(),
             timeout,
         )
-        interrupted = _write(plan, results)
+        interrupted = _write(plan, results, resume=resume)
     _show(read_exchange(results), results, as_json)
     raise typer.Exit(_exit_code(read_exchange(results), interrupted=interrupted))
 
@@ -127,7 +132,7 @@ def _golden_cases(globs: Iterable[str] | None) -> list[Case]:
     return select(globs, cases) if globs else cases
 
 
-def _write(plan: versions.Plan, results: Path) -> bool:
+def _write(plan: versions.Plan, results: Path, *, resume: bool) -> bool:
     """Run the exchange into a file; return whether Ctrl-C ended it."""
     header = ExchangeHeader(
         writers={name: dict(each.versions) for name, each in plan.writers.items()},
@@ -136,11 +141,12 @@ def _write(plan: versions.Plan, results: Path) -> bool:
         globs=plan.globs,
         started=now(),
     )
-    cells = versions.exchange(plan, _tell)
+    earlier = earlier_cells(results, header) if resume else ()
+    cells = versions.exchange(plan, _tell, {cell.id for cell in earlier})
     try:
         with ExchangeWriter(results, header) as writer, closing(cells), text.progress(err) as bar:
             task = bar.add_task("cells", total=plan.planned)
-            for cell in cells:
+            for cell in chain(earlier, cells):
                 writer.write(cell)
                 bar.advance(task)
     except KeyboardInterrupt:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
@@ -120,6 +120,32 @@ def read_exchange(path: Path) -> ExchangeResults:
     if not agreed or (complete and len(cells) != header.planned):
         raise UsageError(f"{path} contradicts itself: its footer counts other cells; run it again")
     return ExchangeResults(header, cells, complete)
+
+
+def earlier_cells(path: Path, header: ExchangeHeader) -> tuple[Cell, ...]:
+    """Return the measured cells of a run that was broken off, whole or in the middle of a line.
+
+    Raises:
+        UsageError: the file is there and is not of this exchange.
+    """
+    if not path.exists():
+        return ()
+    first, *others = path.read_text(encoding="utf-8").splitlines() or [""]
+    try:
+        found = _header(path, dict(json.loads(first)))
+    except ValueError:
+        raise UsageError(f"{path} is not the results file of an exchange") from None
+    if replace(found, started=header.started) != header:
+        raise UsageError(f"{path} is of another exchange; leave out --resume, or name another file")
+    return tuple(cell for cell in map(_cell, others) if cell and cell.verdict is not None)
+
+
+def _cell(line: str) -> Cell | None:
+    try:
+        data = json.loads(line)
+        return Cell.from_json(data) if data["line"] == "cell" else None
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

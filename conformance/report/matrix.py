@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from conformance.judging.exchange import Cell, Exchanged, Unmeasured, counts
-from conformance.judging.exchange_results import ExchangeHeader, ExchangeResults
+from conformance.judging.exchange_results import ExchangeResults
 from conformance.report.text import line
 
 Ending = Exchanged | Unmeasured
@@ -101,7 +101,7 @@ def matrix(results: ExchangeResults, kinds: Mapping[str, str]) -> Group:
     """Return the headline, the counts, the legend and every grid."""
     parts: list[RenderableType] = [line(headline(results)), Text(), _counts(results), Text()]
     parts += [_legend(), line(LEGEND, "dim")]
-    rows, columns = _short(results.header)
+    rows, columns = _short(results.header.writers), _short(results.header.readers)
     for grid, names in grids(results, kinds).items():
         parts += [Text(), *(line(name, "bold") for name in names), _table(grid, rows, columns)]
     return Group(*parts)
@@ -150,10 +150,7 @@ def _table(grid: Grid, rows: Iterable[str], columns: Iterable[str]) -> Table:
     return table
 
 
-def _short(header: ExchangeHeader) -> tuple[list[str], list[str]]:
+def _short(environments: Mapping[str, Mapping[str, str]]) -> list[str]:
     """Name an environment by its torchao where nothing else tells it from the others."""
-    everybody = {**header.writers, **header.readers}
-    torchao = {name: versions.get("torchao", name) for name, versions in everybody.items()}
-    plain = len(set(torchao.values())) == len(everybody)
-    names = torchao if plain else {name: name for name in everybody}
-    return [names[each] for each in header.writers], [names[each] for each in header.readers]
+    names = [versions.get("torchao", name) for name, versions in environments.items()]
+    return names if len(set(names)) == len(names) else list(environments)

@@ -7,7 +7,7 @@ values, so nothing here knows how they are made.
 import json
 import queue
 import re
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,12 +81,9 @@ def plan(
             raise UsageError(f"{role} names no environment; give at least one")
         if twice := {name for name in names if names.count(name) > 1}:
             raise UsageError(f"{role} names {sorted(twice)[0]} twice; give it once")
-    everybody = {each.name: each for each in (*writers, *readers)}
-    known = {name: each.versions for name, each in everybody.items() if each.versions}
-    called = {**{name: name for name in everybody}, **labels(known)}
     return Plan(
-        writers={called[each.name]: each for each in writers},
-        readers={called[each.name]: each for each in readers},
+        writers=_by_label(writers),
+        readers=_by_label(readers),
         cases=tuple(cases),
         globs=tuple(globs),
         directory=directory,
@@ -94,17 +91,28 @@ def plan(
     )
 
 
+def _by_label(members: Sequence[Member]) -> dict[str, Member]:
+    """Key them by label; one that could not be made has its name."""
+    known = labels({each.name: each.versions for each in members if each.versions})
+    return {known.get(each.name, each.name): each for each in members}
+
+
 Told = Callable[[str], None]
 """Takes a line on what has just begun or ended."""
 
 
-def exchange(plan: Plan, tell: Told = lambda _: None) -> Generator[Cell, None, None]:
-    """Have everybody write, then everybody read; yield each cell as it is known."""
+def exchange(
+    plan: Plan, tell: Told = lambda _: None, known: Collection[str] = ()
+) -> Generator[Cell, None, None]:
+    """Have everybody write, then everybody read; yield each cell as it is known.
+
+    Cells whose ids are `known` from an earlier run are neither read nor yielded.
+    """
     stop = Event()
     try:
         indexes = _write_all(plan, tell, stop)
         yield from _unread(plan, indexes)
-        yield from _read_all(plan, indexes, tell, stop)
+        yield from _read_all(_Reading(plan, indexes, stop, frozenset(known)), tell)
     finally:
         stop.set()
 
@@ -198,26 +206,31 @@ class _Reading:
     plan: Plan
     indexes: Mapping[str, Index]
     stop: Event
+    known: frozenset[str]
     cells: "queue.SimpleQueue[Cell | BaseException | None]" = field(
         default_factory=queue.SimpleQueue
     )
     """Cells, an error of a thread, or None when a reader is through."""
 
-    def asked(self) -> dict[str, tuple[str, ...]]:
-        """Return the cases to be read, by writer."""
+    def asked(self, reader: str) -> dict[str, tuple[str, ...]]:
+        """Return the cases that a reader is to read, by writer."""
         chosen = {case.id for case in self.plan.cases}
         return {
-            writer: tuple(case for case in index.written if case in chosen)
+            writer: tuple(
+                case
+                for case in index.written
+                if case in chosen and Cell(case, writer, reader).id not in self.known
+            )
             for writer, index in self.indexes.items()
         }
 
     def read(self, reader: str, party: Party, tell: Told) -> None:
         """Put the cells of one reader into the queue; those it did not answer come last."""
-        open_cells = {(w, case) for w, cases in self.asked().items() for case in cases}
+        open_cells = {(w, case) for w, cases in self.asked(reader).items() for case in cases}
         tell(f"{reader} reads {len(open_cells)} checkpoints")
         reason = "the reader ended before this checkpoint"
         try:
-            for readings in self._readings(party):
+            for readings in self._readings(reader, party):
                 open_cells.discard((readings.writer, readings.case))
                 self.cells.put(Cell(readings.case, readings.writer, reader, readings))
         except PartyError as error:
@@ -231,10 +244,10 @@ class _Reading:
                 self.cells.put(Cell(case, writer, reader, nothing=nothing))
         self.cells.put(None)
 
-    def _readings(self, party: Party) -> Iterator[Readings]:
+    def _readings(self, reader: str, party: Party) -> Iterator[Readings]:
         requests = [
             {"writer": writer, "directory": str(self.plan.place(writer)), "cases": cases}
-            for writer, cases in self.asked().items()
+            for writer, cases in self.asked(reader).items()
         ]
         module = ("conformance.roundtrip.readback", "--timeout", str(self.plan.timeout))
         for line in Lines(party, module, json.dumps(requests), self.stop):
@@ -242,9 +255,8 @@ class _Reading:
                 yield Readings.from_json(line)
 
 
-def _read_all(plan: Plan, indexes: Mapping[str, Index], tell: Told, stop: Event) -> Iterator[Cell]:
-    there = {name: each for name, each in plan.readers.items() if isinstance(each, Party)}
-    work = _Reading(plan, indexes, stop)
+def _read_all(work: _Reading, tell: Told) -> Iterator[Cell]:
+    there = {name: each for name, each in work.plan.readers.items() if isinstance(each, Party)}
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for name, party in there.items():
             pool.submit(work.read, name, party, tell)
@@ -259,4 +271,4 @@ def _read_all(plan: Plan, indexes: Mapping[str, Index], tell: Told, stop: Event)
                 else:
                     yield answer
         finally:
-            stop.set()
+            work.stop.set()
