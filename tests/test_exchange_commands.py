@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_exchange import CASES, EQUAL, FAILED, cell, player, write
+from test_exchange import CASES, EQUAL, FAILED, cell, player
+from test_exchange_results import write
 
 from conformance import cli
 from conformance.commands import exchange as command
