@@ -1,5 +1,6 @@
 """Checkpoints are written once and kept, and read by processes of another version or none."""
 
+import io
 import json
 import os
 import shutil
@@ -17,8 +18,10 @@ from conformance.environment import observed_versions
 from conformance.errors import UsageError
 from conformance.roundtrip import worker
 from conformance.roundtrip.keep import keep
+from conformance.roundtrip.keep import main as keep_main
 from conformance.roundtrip.kept import Index, Readings, Request
 from conformance.roundtrip.outcome import Harm, NoResultKind, Outcome, Stage
+from conformance.roundtrip.readback import main as readback_main
 from conformance.roundtrip.readback import read_back, read_requests
 from fixtures.saboteurs.surgery import edit_safetensors, edit_torch
 
@@ -220,6 +223,52 @@ def requests(connection: Connection) -> Iterator[Any]:
 def obedient(connection: Connection, _: str) -> None:
     for case_id, _target in requests(connection):
         connection.send(Outcome(case_id).to_json())
+
+
+def writer_that_dies(connection: Connection, _: str) -> None:
+    for case_id, target in requests(connection):
+        (Path(target) / "half").write_text("x", encoding="utf-8")
+        if case_id == STATE_DICT:
+            os._exit(7)
+        connection.send(Outcome(case_id).to_json())
+
+
+def test_a_writer_that_dies_costs_one_case_and_leaves_nothing_of_it(tmp_path: Path) -> None:
+    outcomes = {
+        each.case: each.no_result
+        for each in keep([find(case) for case in ALL], tmp_path, target=writer_that_dies)
+    }
+    ended = outcomes.pop(STATE_DICT)
+    assert ended is not None
+    assert (ended.kind, ended.reason) == (
+        NoResultKind.KILLED,
+        "the process ended by exit code 7",
+    )
+    assert set(outcomes.values()) == {None}
+    assert not (tmp_path / STATE_DICT).exists()
+    assert (tmp_path / SAFETENSORS / "half").exists()
+
+
+@pytest.mark.parametrize(
+    ("main", "arguments", "said"),
+    [
+        (keep_main, ["somewhere", "nothing.like.this"], "'nothing.like.this' matches no case"),
+        (readback_main, [], "not a list of requests"),
+    ],
+)
+def test_bad_input_of_a_module_is_one_line_and_exit_code_2(
+    main: Callable[[list[str]], int],
+    arguments: list[str],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("{"))
+    assert main(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert said in printed.err
+    assert printed.err.count("\n") == 1
 
 
 def deadly(case: str, connection: Connection, _: str) -> None:
