@@ -14,7 +14,7 @@ from rich.table import Table
 from conformance.axes import registry
 from conformance.bench import command as bench
 from conformance.case import default_cases, find
-from conformance.commands import compare, envs, merge
+from conformance.commands import compare, envs, exchange, golden, merge
 from conformance.environment import hardware, observed_versions
 from conformance.errors import UsageError
 from conformance.judging.results import Selection, read_results
@@ -219,6 +219,8 @@ app.add_typer(bench.app, name="bench")
 app.command(name="compare", epilog=compare.EPILOG)(compare.command)
 app.command(name="merge", epilog=merge.EPILOG)(merge.command)
 app.add_typer(envs.app, name="envs")
+exchange.register(app)
+app.add_typer(golden.app, name="golden")
 
 
 def main() -> None:
