@@ -1,5 +1,6 @@
 """The command line face."""
 
+import io
 import json
 import sys
 from contextlib import closing
@@ -13,7 +14,7 @@ from rich.table import Table
 from conformance.axes import registry
 from conformance.bench import command as bench
 from conformance.case import default_cases, find
-from conformance.commands import envs, exchange, golden
+from conformance.commands import compare, envs, exchange, golden, merge
 from conformance.environment import hardware, observed_versions
 from conformance.errors import UsageError
 from conformance.judging.results import Selection, read_results
@@ -21,8 +22,9 @@ from conformance.judging.summary import ExitCode, exit_code
 from conformance.report import text
 from conformance.roundtrip.engine import TIMEOUT, probe
 from conformance.runner import run_cases
-from conformance.selection import chosen
-from conformance.session import Session, current_expectations, open_results
+from conformance.selection import chosen, part
+from conformance.session import Session, current_expectations, open_results, resume_results
+from conformance.shard import Shard
 
 app = typer.Typer(
     help="Does a quantized checkpoint still come back as what was saved?",
@@ -61,6 +63,10 @@ LOG_LINES = 20
 
 [bold]conformance run --marker small[/]  (size ratios)
 
+[bold]conformance run --results results.jsonl --resume[/]  (after Ctrl-C or a crash)
+
+[bold]conformance run --shard 2/4 --results shard-2.jsonl[/]  (then `conformance merge`)
+
 Exit codes: 0 as expected, 1 not as expected, 2 usage, 3 inconclusive."""
 )
 def run(
@@ -74,15 +80,27 @@ def run(
         list[Path] | None, typer.Option(metavar="FILE", help="Further expectations; repeatable.")
     ] = None,
     timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", help="Longest time for a case in one process.")
+        float,
+        typer.Option(min=1, metavar="SECONDS", help="Longest time for a case in one process."),
     ] = TIMEOUT,
+    shard: Annotated[
+        Shard | None,
+        typer.Option(metavar="I/N", parser=Shard.parse, help="Run part I of N; see `merge`."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the results of a run that was broken off.")
+    ] = False,
 ) -> None:
     """Run cases, judge them, and tell what they came to."""
-    cases = chosen(globs or (), markers or ())
+    cases = part(chosen(globs or (), markers or ()), shard)
     declared = current_expectations(expectations or ())
-    picked = Selection(tuple(globs or ()), tuple(markers or ()))
-    writer = open_results(results, len(cases), picked)
-    session = Session(tuple(cases), declared, writer)
+    picked = Selection(tuple(globs or ()), tuple(markers or ()), shard=shard)
+    writer = (
+        resume_results(results, cases, declared, picked)
+        if resume
+        else open_results(results, len(cases), picked)
+    )
+    session = Session(tuple(cases), declared, writer, list(writer.held))
     interrupted = False
     try:
         with session:
@@ -93,20 +111,21 @@ def run(
     planned = len(cases)
     text.show(out, text.summary(session.tally, session.causes, writer.unused, planned=planned))
     state = "partial results" if interrupted else "results"
-    text.show(out, text.line(f"\n{state}: {results}"))
+    go_on = "; the same command with --resume goes on" if interrupted else ""
+    text.show(out, text.line(f"\n{state}: {results}{go_on}"))
     raise typer.Exit(exit_code(session.tally, writer.unused, complete=not interrupted))
 
 
 def _run_all(session: Session, workers: int, timeout: float) -> None:
-    total = len(session.cases)
+    total, done = len(session.cases), len(session.judgements)
     every = max(1, total // LOG_LINES)
     reporter = text.Reporter()
     # Reports printed beside a bar on the same terminal must go through the console of the bar.
     terminal = out if out.is_terminal else err
-    outcomes = run_cases(session.cases, workers, timeout)
+    outcomes = run_cases(session.remaining, workers, timeout)
     with closing(outcomes), text.progress(terminal) as bar:
-        task = bar.add_task("cases", total=total)
-        for number, outcome in enumerate(outcomes, start=1):
+        task = bar.add_task("cases", total=total, completed=done)
+        for number, outcome in enumerate(outcomes, start=done + 1):
             judgement = session.add(outcome)
             bar.advance(task)
             if not judgement.as_expected:
@@ -115,11 +134,16 @@ def _run_all(session: Session, workers: int, timeout: float) -> None:
                 err.print(f"{number} of {total} cases, {session.tally.unexpected} not as expected")
 
 
+def _asked() -> dict[tuple[str, str], str]:
+    with err.status("asking torchao what it can do here"):
+        return probe()
+
+
 @app.command(name="list", epilog="Example: [bold]conformance list --select 'flux-tiny.nvfp4*'[/]")
 def list_cases(globs: Globs = None, markers: Markers = None, as_json: AsJson = False) -> None:
     """List cases, each with what it can give on this machine."""
     cases = chosen(globs or (), markers or ())
-    can = probe()
+    can = _asked()
     rows = [(each, can[each.scheme.name, str(each.device)]) for each in cases]
     if as_json:
         print(json.dumps({each.id: status for each, status in rows}, indent=1))
@@ -145,7 +169,7 @@ def show(
     for name, axis in (("scheme", case.scheme), ("route", case.route), ("format", case.format)):
         table.add_row(name, escape(f"{axis.name}: {axis.title}"))
     table.add_row("device", str(case.device))
-    table.add_row("here", escape(probe()[case.scheme.name, str(case.device)]))
+    table.add_row("here", escape(_asked()[case.scheme.name, str(case.device)]))
     for each in current_expectations():
         if each.about(case.id):
             table.add_row("expected", escape(f"{each.kind}: {each.name}. {each.reason}"))
@@ -163,7 +187,7 @@ def show(
 @app.command(epilog="Example: [bold]conformance schemes --json[/]")
 def schemes(as_json: AsJson = False) -> None:
     """List the schemes with what each can give on this machine, on CPU and on CUDA."""
-    can = probe()
+    can = _asked()
     known = registry.schemes().values()
     if as_json:
         rows = {each.name: {d: can[each.name, d] for d in ("cpu", "cuda")} for each in known}
@@ -192,6 +216,8 @@ def env(as_json: AsJson = False) -> None:
 
 
 app.add_typer(bench.app, name="bench")
+app.command(name="compare", epilog=compare.EPILOG)(compare.command)
+app.command(name="merge", epilog=merge.EPILOG)(merge.command)
 app.add_typer(envs.app, name="envs")
 exchange.register(app)
 app.add_typer(golden.app, name="golden")
@@ -199,6 +225,9 @@ app.add_typer(golden.app, name="golden")
 
 def main() -> None:
     """Run the command line; bad input is one line and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a log that knows no ticks must not end the run
+            stream.reconfigure(errors="replace")
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except UsageError as error:

@@ -19,7 +19,11 @@ DISTRIBUTIONS = (
     "accelerate",
     "transformers",
     "numpy",
+    "triton",
+    "mslk",
+    "fbgemm-gpu-genai",
 )
+PYTHON = "python"
 
 
 @cache
@@ -31,9 +35,13 @@ def _version(distribution: str) -> str | None:
 
 
 def observed_versions() -> dict[str, str]:
-    """Return the versions of the installed distributions that matter; absent ones are left out."""
+    """Return the versions of Python and of the installed distributions that matter.
+
+    What is not installed is left out.
+    """
     found = {name: _version(name) for name in DISTRIBUTIONS}
-    return {name: version for name, version in found.items() if version is not None}
+    installed = {name: version for name, version in found.items() if version is not None}
+    return {**installed, PYTHON: platform.python_version()}
 
 
 def hardware() -> dict[str, str]:
@@ -64,4 +72,6 @@ def _gpu() -> str:
         answer = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return "nvidia-smi does not answer"
-    return "; ".join(answer.stdout.split("\n")).strip("; ") or "none"
+    if answer.returncode != 0:  # it says why on stdout, where the names would stand
+        return "nvidia-smi does not answer"
+    return "; ".join(answer.stdout.splitlines()) or "none"

@@ -63,11 +63,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--case-timeout",
-        type=float,
+        type=_seconds,
         default=TIMEOUT,
         metavar="SECONDS",
         help="longest time for one case in one process",
     )
+
+
+def _seconds(text: str) -> float:
+    """Read a time limit, as strictly as the command line does."""
+    seconds = float(text)
+    if not seconds >= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not in the range x>=1")
+    return seconds
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -64,6 +64,7 @@ class Controller:
         """Open the results file as soon as it is known how many cases there will be."""
         self._plan([item.nodeid for item in session.items])
 
+    @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
         """Send all cases of a group to one worker, so that a model is built once.
 
@@ -71,13 +72,14 @@ class Controller:
         """
         return GroupScheduling(config, log) if config.option.dist == "load" else None
 
+    @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
         """Do the same under xdist, where only workers collect."""
         self._plan(ids)
 
     def _plan(self, nodeids: list[str]) -> None:
         found = [match[1] for nodeid in nodeids if (match := ITEM.search(nodeid))]
-        if self.run.cases or not found:
+        if self.run.cases or not found or self.config.option.collectonly:
             return
         self.run.cases = tuple(all_cases()[case_id] for case_id in found)
         options = self.config.option
@@ -100,7 +102,7 @@ class Controller:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Close the results; nothing measured, or an unused expectation, is red."""
-        if not self.run.cases or self.config.option.collectonly:
+        if not self.run.cases:
             return
         if self.run.results is not None:
             self.run.results.unused = self.unused
@@ -111,7 +113,7 @@ class Controller:
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Print the counts by verdict, then the causes, worst first."""
-        if not self.run.cases or self.config.option.collectonly:
+        if not self.run.cases:
             return
         terminalreporter.section("conformance")
         planned = len(self.run.cases)

@@ -1,12 +1,13 @@
 """Which cases a run has: what globs and markers ask for, and what is meant without them."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
 
 from conformance.axes import registry
 from conformance.axes.base import Device, Size
 from conformance.case import Case, default_cases, enumerate_cases, select
 from conformance.errors import UsageError
+from conformance.shard import Shard
 
 GPU = "gpu"
 
@@ -34,7 +35,8 @@ def described_markers() -> dict[str, str]:
 def candidates(globs: Iterable[str], words: Collection[str]) -> list[Case]:
     """Return the cases that globs name; without any, tiny models on CPU.
 
-    Other sizes and CUDA come in when `words`, the markers asked for, name them.
+    Other sizes and CUDA come in beside them when `words` name them. Whoever asks filters: `small`
+    stands in `small and flux`, and in `not small`, too.
 
     Raises:
         UsageError: a glob matches nothing.
@@ -42,7 +44,7 @@ def candidates(globs: Iterable[str], words: Collection[str]) -> list[Case]:
     given = list(globs)
     if given:
         return select(given)
-    sizes = {size for size in Size if size in words} or {Size.TINY}
+    sizes = {Size.TINY, *(size for size in Size if size in words)}
     devices = [Device.CPU, *([Device.CUDA] if GPU in words else [])]
     if sizes == {Size.TINY} and devices == [Device.CPU]:
         return default_cases()
@@ -66,6 +68,26 @@ def chosen(globs: Iterable[str], markers: Collection[str]) -> list[Case]:
         if not cases:
             raise UsageError(f"no case is left with --marker {marker}; ask for fewer markers")
     return cases
+
+
+def part(cases: Sequence[Case], shard: Shard | None) -> list[Case]:
+    """Return the cases of one shard; None for all of them.
+
+    Groups are dealt out in turn, so that each is whole in one shard and every machine that is
+    asked for the same cases deals them alike.
+
+    Raises:
+        UsageError: there are more shards than groups, and none is left for this one.
+    """
+    if shard is None:
+        return list(cases)
+    groups = {group: place for place, group in enumerate(dict.fromkeys(c.group for c in cases))}
+    if shard.index > len(groups):
+        raise UsageError(
+            f"shard {shard} is empty: there are {len(groups)} groups of cases; "
+            f"use at most --shard {len(groups)}/{len(groups)}"
+        )
+    return [case for case in cases if groups[case.group] % shard.count == shard.index - 1]
 
 
 def _unknown(marker: str, known: Iterable[str]) -> str:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from conformance.roundtrip.facts import ModelFacts
+from conformance.roundtrip.ladder import HarnessError
 from conformance.roundtrip.observe import (
     digest,
     leaves_of,
@@ -177,7 +178,7 @@ def test_a_nested_subclass_is_taken_apart_at_every_level() -> None:
 
 
 def test_a_subclass_that_cannot_be_taken_apart_is_an_error() -> None:
-    with pytest.raises(TypeError, match="Opaque has no __tensor_flatten__"):
+    with pytest.raises(HarnessError, match="Opaque has no __tensor_flatten__"):
         list(leaves_of(torch.ones(2).as_subclass(Opaque)))
 
 

@@ -12,12 +12,15 @@ from pathlib import Path
 import pytest
 from stand_in import CTRL_C, KNOWN_BUG, OBSOLETE
 
+import conformance
 from conformance.case import default_cases, find, select
 from conformance.judging.results import Results, read_results
 from conformance.judging.verdicts import Verdict
 from conformance.roundtrip.outcome import NoResultKind
 
 TESTS = str(Path(__file__).parent)
+CODE = str(Path(conformance.__file__).parents[1])
+"""Another checkout may be the one that is installed."""
 INT8 = "flux-tiny.int8wo.quantize_"
 ITEM = re.compile(r"test_comes_back_as_saved\[([^\]]+)\]")
 
@@ -31,10 +34,11 @@ Suite = Callable[..., Ran]
 def suite(directory: Path, *arguments: str, engine: str = "stand_in", **environment: str) -> Ran:
     """Run `pytest --pyargs conformance` where nothing of this checkout lies."""
     plugin = ["-p", engine] if engine else []
+    path = os.pathsep.join((environment.pop("PYTHONPATH", TESTS), CODE))
     return subprocess.run(
         [sys.executable, "-m", "pytest", *plugin, "--pyargs", "conformance", *arguments],
         cwd=directory,
-        env={**OUTSIDE, "PYTHONPATH": TESTS, "COLUMNS": "200", **environment},
+        env={**OUTSIDE, "PYTHONPATH": path, "COLUMNS": "200", **environment},
         capture_output=True,
         text=True,
         timeout=100,
@@ -110,6 +114,31 @@ def test_a_marker_brings_in_sizes_and_devices(run: Suite, expression: str, case:
     assert items(run("--collect-only", "-q", "-m", expression)) == [case]
 
 
+def test_a_marker_that_is_denied_takes_away_nothing_else(run: Suite) -> None:
+    expression = "not small and flux and int8wo and quantize_ and pickle"
+    assert items(run("--collect-only", "-q", "-m", expression)) == [f"{INT8}.pickle.cpu"]
+
+
+def test_collecting_leaves_results_alone(run: Suite, tmp_path: Path) -> None:
+    (tmp_path / "found.jsonl").write_text("measured for hours")
+    ran = run("--collect-only", "-q", "--select", f"{INT8}.*", "--results", "found.jsonl")
+    assert ran.returncode == pytest.ExitCode.OK
+    assert (tmp_path / "found.jsonl").read_text() == "measured for hours"
+
+
+def test_it_runs_without_xdist(run: Suite) -> None:
+    ran = run("-q", "-p", "no:xdist", "--select", f"{INT8}.pickle.cpu")
+    assert ran.returncode == pytest.ExitCode.OK, ran.stdout
+    assert "1 of 1 cases were measured; all are as expected" in ran.stdout
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan"])
+def test_no_time_for_a_case_is_a_usage_error(run: Suite, seconds: str) -> None:
+    ran = run(f"--case-timeout={seconds}")
+    assert ran.returncode == pytest.ExitCode.USAGE_ERROR
+    assert f"argument --case-timeout: {seconds} is not in the range x>=1" in ran.stderr
+
+
 def test_a_keyword_chooses(run: Suite) -> None:
     found = items(run("--collect-only", "-q", "--select", "*-tiny.int8wo.*.cpu", "-k", "flux"))
     assert found == [case.id for case in select(["flux-tiny.int8wo.*.cpu"])]
@@ -136,7 +165,10 @@ def test_a_failing_case_shows_the_ladder_the_failure_and_the_way_back(
     assert "✗ save 2 ms" in ran.stdout
     assert "RuntimeError at save (same reader): [red]no storage[/red]" in ran.stdout
     assert "left behind: x" in ran.stdout
-    assert f"again: conformance run --select '{INT8}.safetensors.cpu'" in ran.stdout
+    assert (
+        f"again: conformance run --select '{INT8}.safetensors.cpu' --results again.jsonl"
+        in ran.stdout
+    )
 
 
 def test_a_case_that_passes_under_an_expectation_is_red(mixed: tuple[Ran, Results]) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from conformance.axes import payload, registry
 from conformance.axes.base import Device, Needs, PayloadLimit, Quantization, Recipe, Scheme
+from conformance.axes.needs import trial
 from conformance.axes.not_schemes import NOT_SCHEMES
 from conformance.errors import UnavailableError
 
@@ -182,6 +183,15 @@ def test_resolving_gives_every_reason_in_one_line() -> None:
     )
     with pytest.raises(UnavailableError, match=r"Config is not in this torchao; TypeError: .*"):
         replace(SCHEMES[0], recipes=recipes).resolve()
+
+
+@needs_torchao
+def test_a_trial_quantizes_with_the_recipe_that_is_accepted() -> None:
+    (accepted, *_) = registry.schemes()["int8wo"].recipes
+    refused = replace(accepted, arguments=lambda: {"no_such_argument": 1})
+    assert trial((refused, accepted))() is None
+    config = Recipe("types:SimpleNamespace", {0: ("A",)})
+    assert str(trial((config,))()).startswith("quantize_ refuses it: ")
 
 
 def test_settings_are_set_on_the_config() -> None:

@@ -33,6 +33,11 @@ numbers = st.integers(0, 10**12) | st.floats(0, 1e6, allow_nan=False).map(lambda
         ('Missing key(s): "a.scale", "b.1.scale"', 'Missing key(s): "<name>"'),
         ("share {'b.weight', 'a.weight'}", "share {'<name>'}"),
         ("expected {torch.int8, torch.bfloat16}", "expected {torch.bfloat16, torch.int8}"),
+        (
+            "in any of: torchao.b, torchao.a.c, torchao.a",
+            "in any of: torchao.a, torchao.a.c, torchao.b",
+        ),
+        ("no list, torchao.b or torchao.a, here", "no list, torchao.b or torchao.a, here"),
         ("bad:\n  a.0.w: gone\n  a.1.w: gone\n", "bad: <name>: gone"),
         ("", ""),
     ],
@@ -74,6 +79,14 @@ def test_addresses_do_not_matter(one: int, other: int) -> None:
 def test_the_order_of_a_set_does_not_matter(elements: list[str]) -> None:
     assert signature(f"not in {{{', '.join(elements)}}}") == (
         "not in {<class 'a.B'>, torch.int8, torch.uint8, x y}"
+    )
+
+
+@given(st.permutations(["torchao.dtypes", "torchao.quantization", "torchao.prototype.awq"]))
+def test_the_order_of_modules_does_not_matter(modules: list[str]) -> None:
+    """Torchao joins a set of allowed modules in its message."""
+    assert signature(f"in any of the allowed modules: {', '.join(modules)}") == (
+        "in any of the allowed modules: torchao.dtypes, torchao.prototype.awq, torchao.quantization"
     )
 
 

@@ -2,7 +2,7 @@
 
 import importlib
 import importlib.util
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -154,6 +154,34 @@ class Quantization:
         return callable(self.config)
 
 
+def resolve(recipes: Iterable[Recipe]) -> Quantization:
+    """Build the config of the first recipe that the installed torchao has and accepts.
+
+    Raises:
+        UnavailableError: there is none.
+    """
+    reasons = []
+    for recipe in recipes:
+        try:
+            return _resolved(recipe)
+        except UnavailableError as error:
+            reasons.append(str(error))
+    raise UnavailableError("; ".join(dict.fromkeys(reasons)))
+
+
+def _resolved(recipe: Recipe) -> Quantization:
+    try:
+        config = recipe.build()
+    except REFUSALS as error:
+        raise UnavailableError(one_line(error)) from error
+    if config is None:
+        raise UnavailableError(f"{recipe.symbol.partition(':')[2]} is not in this torchao")
+    version = int(getattr(config, "version", 0))
+    if version not in recipe.tensors:
+        raise UnavailableError(f"config version {version} is not described")
+    return Quantization(config, tuple(recipe.tensors[version]))
+
+
 PayloadLimit = Callable[[Sequence[int]], int]
 """Shape of a weight -> the most bytes that its inner tensors may hold together."""
 
@@ -199,22 +227,7 @@ class Scheme:
         Raises:
             UnavailableError: no recipe exists in, or is accepted by, the installed torchao.
         """
-        reasons = []
-        for recipe in self.recipes:
-            try:
-                config = recipe.build()
-            except REFUSALS as error:
-                reasons.append(one_line(error))
-                continue
-            if config is None:
-                reasons.append(f"{recipe.symbol.partition(':')[2]} is not in this torchao")
-                continue
-            version = int(getattr(config, "version", 0))
-            if version not in recipe.tensors:
-                reasons.append(f"config version {version} is not described")
-                continue
-            return Quantization(config, tuple(recipe.tensors[version]))
-        raise UnavailableError("; ".join(dict.fromkeys(reasons)))
+        return resolve(self.recipes)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import struct
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from pickletools import genops
 from typing import Any
@@ -84,13 +85,15 @@ def torch_globals(path: Path) -> str:
     """Return the classes and functions that a file of `torch.save` names, unexecuted."""
     with zipfile.ZipFile(path) as archive:
         names = [name for name in archive.namelist() if name.endswith("/data.pkl")]
-        found = {
-            str(argument).replace(" ", ".")
-            for name in names
-            for opcode, argument, _ in genops(archive.read(name))
-            if opcode.name == "GLOBAL"
-        }
-    return " ".join(sorted(found))
+        return " ".join(sorted({each for name in names for each in _globals(archive.read(name))}))
+
+
+@lru_cache(maxsize=256)  # shards are many, and equal models have equal pickles
+def _globals(pickled: bytes) -> frozenset[str]:
+    opcodes = genops(pickled)
+    return frozenset(
+        str(argument).replace(" ", ".") for code, argument, _ in opcodes if code.name == "GLOBAL"
+    )
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import importlib
 from collections.abc import Callable, Sequence
 
-from conformance.axes.base import REFUSALS, Device, Needs, Recipe, one_line
+from conformance.axes.base import REFUSALS, Device, Needs, Recipe, one_line, resolve
 
 Probe = Callable[[], str | None]
 
@@ -45,10 +45,27 @@ def trial(recipes: Sequence[Recipe]) -> Probe:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         linear = torch.nn.Linear(64, 64, dtype=torch.bfloat16, device=device)
         try:
-            config = next(filter(None, (recipe.build() for recipe in recipes)))
+            config = resolve(recipes).config
             importlib.import_module("torchao.quantization").quantize_(linear, config)
         except REFUSALS as error:
             return f"quantize_ refuses it: {one_line(error)}"
+        return None
+
+    return probe
+
+
+def any_rank(static: Recipe) -> Probe:
+    """Does a Linear with a static scale take inputs of any rank, as those of a model are?"""
+
+    def probe() -> str | None:
+        torch = importlib.import_module("torch")
+        linear = torch.nn.Linear(32, 32, dtype=torch.bfloat16)
+        importlib.import_module("torchao.quantization").quantize_(linear, static.build())
+        try:
+            for shape in ((4, 32), (1, 4, 32)):
+                linear(torch.ones(shape, dtype=torch.bfloat16))
+        except (AssertionError, RuntimeError):
+            return "one static scale serves inputs of one rank only, the model has inputs of two"
         return None
 
     return probe

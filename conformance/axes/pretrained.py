@@ -1,14 +1,55 @@
-"""How the formats get a model back: `from_pretrained`, or an assigned state dict."""
+"""What formats share: `save_pretrained` and `from_pretrained`, and an assigned state dict."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from conformance.axes.base import Device
+from conformance.axes.base import Device, Format
+from conformance.axes.files import Contents
+
+SINGLE = "1000GB"
 
 
-def load_pretrained(
-    model_class: Any, directory: Path, device: Device, *, use_safetensors: bool
+def single_and_sharded(
+    name: str,
+    title: str,
+    read: Callable[[Path], Contents],
+    *,
+    safetensors: bool,
+    options: Mapping[str, Any],
+) -> tuple[Format, Format]:
+    """Return the two formats of `save_pretrained(**options)`."""
+    load = partial(_load, use_safetensors=safetensors)
+    save, save_shards = (partial(_save, options=options, sharded=each) for each in (False, True))
+    return (
+        Format(name, title, save, load, read),
+        Format(
+            f"{name}-sharded",
+            "the same with a small `max_shard_size`",
+            save_shards,
+            load,
+            read,
+            sharded=True,
+            splits_weights=safetensors,
+        ),
+    )
+
+
+def _save(
+    model: Any, directory: Path, shard_limit: int, *, options: Mapping[str, Any], sharded: bool
+) -> None:
+    limit = shard_limit if sharded else SINGLE
+    model.save_pretrained(directory, max_shard_size=limit, **options)
+
+
+def _load(
+    model_class: Any,
+    _config: Mapping[str, Any],
+    directory: Path,
+    device: Device,
+    *,
+    use_safetensors: bool,
 ) -> Any:
     """Load in bfloat16 onto `device`, as the published recipe does."""
     import torch

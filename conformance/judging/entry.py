@@ -1,16 +1,44 @@
-"""Reading one table of a TOML file key by key, strictly."""
+"""Reading the tables of a TOML file that people write, key by key, strictly."""
+
+from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from datetime import date, datetime
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from conformance._compat import StrEnum
+from conformance._compat import StrEnum, tomllib
 from conformance.errors import UsageError
 
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
 Member = TypeVar("Member", bound=StrEnum)
+
+
+def read_entries(path: Path | Traversable, word: str) -> Iterator[Entry]:
+    """Yield the tables of a file that holds `[[word]]` tables and nothing else.
+
+    Raises:
+        UsageError: it cannot be read, or holds something else.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        reason = error.strerror or error
+        raise UsageError(f"{path}: cannot read the {word}s: {reason}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: not a TOML file: {error}; mend it there") from None
+    tables = document.pop(word, [])
+    if document or not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
+        raise UsageError(f"{path}: an {word}s file holds `[[{word}]]` tables and nothing else")
+    for number, table in enumerate(tables, 1):
+        yield Entry(path.name, number, table, word)
 
 
 class Entry:
@@ -20,10 +48,10 @@ class Entry:
     """
 
     def __init__(
-        self, file: str, number: int, table: Mapping[str, Any], what: str = "expectation"
+        self, file: str, number: int, table: Mapping[str, Any], word: str = "expectation"
     ) -> None:
         self.file = file
-        self._what = what
+        self._word = word
         self._table = table
         self._asked: set[str] = set()
         name = table.get("name")
@@ -31,7 +59,7 @@ class Entry:
 
     def wrong(self, what: str) -> UsageError:
         """Return the error that says what is wrong here; for the caller to raise."""
-        return UsageError(f"{self.file}: {self._what} {self._label}: {what}")
+        return UsageError(f"{self.file}: {self._word} {self._label}: {what}")
 
     def has(self, key: str) -> bool:
         """Is the key given?"""
@@ -69,6 +97,27 @@ class Entry:
             raise self.wrong(f'"{key}" must be a list of texts, and is {value!r}')
         return tuple(value)
 
+    def globs(self, key: str, case_ids: Collection[str]) -> tuple[str, ...]:
+        """Return a list of globs, each of which must match a case."""
+        globs = self.texts(key)
+        if not globs:
+            raise self.wrong(f'the key "{key}" is missing; give a list of globs on case ids')
+        for glob in globs:
+            if not any(fnmatchcase(case_id, glob) for case_id in case_ids):
+                raise self.wrong(
+                    f"{glob!r} matches no case; `conformance list` prints the ids it must match"
+                )
+        return globs
+
+    def day(self, key: str) -> date | None:
+        """Return a date, or None when the key is left out."""
+        if not self.has(key):
+            return None
+        value = self._table[key]
+        if not isinstance(value, date) or isinstance(value, datetime):
+            raise self.wrong(f'"{key}" must be a date like 2026-01-31, without quotes')
+        return value
+
     def flag(self, key: str) -> bool:
         """Return a yes or no that may be left out; then it is no."""
         value = self._table[key] if self.has(key) else False
@@ -92,6 +141,14 @@ class Entry:
     def optional_member(self, key: str, vocabulary: type[Member]) -> Member | None:
         """Return the member that the key names, or None when it is left out."""
         return self.member(key, vocabulary) if self.has(key) else None
+
+    def members(self, key: str, vocabulary: Collection[Member], meaning: str) -> tuple[Member, ...]:
+        """Return the members that the key must list, at least one, out of the vocabulary."""
+        words = self.texts(key)
+        named = {str(member): member for member in vocabulary}
+        if not words:
+            raise self.wrong(f'"{key}" is missing or empty; list one of {", ".join(named)}')
+        return tuple(named[self.known(word, named, meaning)] for word in words)
 
     def pattern(self, key: str) -> re.Pattern[str]:
         """Return a regular expression that must be there and must not match an empty text."""

@@ -19,7 +19,7 @@ written `<0.19.dev0` and `>=0.19.dev0`: PEP 440 puts `0.19.0.dev1` neither in `<
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from importlib.resources import files
@@ -30,32 +30,18 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from conformance._compat import StrEnum, tomllib
+from conformance import environment
+from conformance._compat import StrEnum
 from conformance.errors import UsageError
-from conformance.judging.entry import Entry
+from conformance.judging.entry import Entry, read_entries
 from conformance.judging.excuses import Differs, Ends, Excuse, Raises
 from conformance.roundtrip.outcome import NoResultKind, Reader, Stage
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
-DISTRIBUTIONS = frozenset(
-    {
-        "accelerate",
-        "diffusers",
-        "fbgemm-gpu-genai",
-        "huggingface-hub",
-        "mslk",
-        "numpy",
-        "python",
-        "safetensors",
-        "torch",
-        "torchao",
-        "transformers",
-        "triton",
-    }
-)
-"""What `versions` may name, so that a misspelt name cannot switch an expectation off."""
+DISTRIBUTIONS = frozenset(map(canonicalize_name, (*environment.DISTRIBUTIONS, environment.PYTHON)))
+"""What `versions` may name: what is observed, so that no name can switch an expectation off."""
 
 NONE_FOUND = "none found"
 """Stands for the link of a known bug of which upstream has no issue."""
@@ -139,7 +125,7 @@ def load_expectations(
     """
     found: dict[str, tuple[str, Expectation]] = {}
     for path in paths:
-        for entry in _entries(path):
+        for entry in read_entries(path, "expectation"):
             expectation = _expectation(entry, checks, case_ids)
             if expectation.name in found:
                 raise entry.wrong(
@@ -170,30 +156,13 @@ def _version(distribution: str, text: str) -> Version:
         ) from None
 
 
-def _entries(path: Path | Traversable) -> Iterator[Entry]:
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        reason = error.strerror or error
-        raise UsageError(f"{path}: cannot read the expectations: {reason}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not a TOML file: {error}; mend it there") from None
-    tables = document.pop("expectation", [])
-    if document or not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
-        raise UsageError(
-            f"{path}: an expectations file holds `[[expectation]]` tables and nothing else"
-        )
-    for number, table in enumerate(tables, 1):
-        yield Entry(path.name, number, table)
-
-
 def _expectation(entry: Entry, checks: Collection[str], case_ids: Collection[str]) -> Expectation:
     kind = entry.member("kind", Kind)
     expectation = Expectation(
         name=entry.name(),
         kind=kind,
-        cases=_globs(entry, "cases", case_ids),
-        exceptions=_globs(entry, "except", case_ids) if entry.has("except") else (),
+        cases=entry.globs("cases", case_ids),
+        exceptions=entry.globs("except", case_ids) if entry.has("except") else (),
         excuse=_excuse(entry, kind, checks),
         reason=entry.required("reason"),
         versions={
@@ -205,18 +174,6 @@ def _expectation(entry: Entry, checks: Collection[str], case_ids: Collection[str
     )
     entry.close()
     return expectation
-
-
-def _globs(entry: Entry, key: str, case_ids: Collection[str]) -> tuple[str, ...]:
-    globs = entry.texts(key)
-    if not globs:
-        raise entry.wrong(f'the key "{key}" is missing; give a list of globs on case ids')
-    for glob in globs:
-        if not any(fnmatchcase(case_id, glob) for case_id in case_ids):
-            raise entry.wrong(
-                f"{glob!r} matches no case; `conformance list` prints the ids it must match"
-            )
-    return globs
 
 
 def _excuse(entry: Entry, kind: Kind, checks: Collection[str]) -> Excuse:

@@ -19,6 +19,7 @@ from conformance.errors import UsageError
 from conformance.judging.judge import Judgement
 from conformance.judging.summary import Tally, tally
 from conformance.roundtrip.outcome import Outcome
+from conformance.shard import Shard
 
 SCHEMA_VERSION = 1
 """Raised with every change after which an old reader would misread a file."""
@@ -39,6 +40,23 @@ class Selection:
     markers: tuple[str, ...] = ()
     device: str = ""
     """Empty for every device."""
+    shard: Shard | None = None
+    """The part of them that this run has; None for all."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-ready dictionary, with a shard only where there is one."""
+        asked = {"globs": self.globs, "markers": self.markers, "device": self.device}
+        return asked if self.shard is None else {**asked, "shard": str(self.shard)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Selection":
+        """Rebuild a selection from `to_json`'s dictionary.
+
+        Raises:
+            KeyError, TypeError, UsageError: the dictionary is not a selection.
+        """
+        shard = Shard.parse(data["shard"]) if "shard" in data else None
+        return cls(tuple(data["globs"]), tuple(data["markers"]), data["device"], shard)
 
 
 @dataclass(frozen=True)
@@ -68,6 +86,10 @@ class Header:
         """Return the header of a run that starts now."""
         return cls(versions, hardware, selection, planned, _timestamp(clock))
 
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-ready dictionary; `from_json` is its inverse."""
+        return {**asdict(self), "selection": self.selection.to_json()}
+
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Header":
         """Rebuild a header from its line.
@@ -75,8 +97,7 @@ class Header:
         Raises:
             KeyError, TypeError, ValueError: the dictionary is not a header.
         """
-        chosen = data["selection"]
-        selection = Selection(tuple(chosen["globs"]), tuple(chosen["markers"]), chosen["device"])
+        selection = Selection.from_json(data["selection"])
         return cls(**{**data, "selection": selection, "planned": int(data["planned"])})
 
 
@@ -112,6 +133,17 @@ class Result:
 
 
 @dataclass(frozen=True)
+class Begun:
+    """What a run wrote before it was broken off."""
+
+    header: Header
+    cases: Mapping[str, Result]
+    """The cases whose lines are whole."""
+    end: int
+    """The offset behind the last of them."""
+
+
+@dataclass(frozen=True)
 class Results:
     """A whole results file."""
 
@@ -134,8 +166,10 @@ class ResultsWriter:
     file with fewer cases than its header planned is partial in any case.
     """
 
-    def __init__(self, path: Path, header: Header, clock: Clock = _utc_now) -> None:
-        """Open the file and write the header.
+    def __init__(
+        self, path: Path, header: Header, clock: Clock = _utc_now, begun: Begun | None = None
+    ) -> None:
+        """Open the file and write the header, or go on behind what was begun there.
 
         Raises:
             UsageError: the path cannot be written.
@@ -144,18 +178,24 @@ class ResultsWriter:
         self.unused: tuple[str, ...] = ()
         """Set it before the end of a full run: names of the unused expectations."""
         self._planned = header.planned
-        self._judgements: dict[str, Judgement] = {}
+        held = begun.cases if begun else {}
+        self._judgements = {case: result.judgement for case, result in held.items()}
         self._pending: tuple[int, bytes, Judgement] | None = None
         self._clock = clock
-        line = _line("header", asdict(header))
-        self._end = len(line)
+        line = _line("header", header.to_json())
+        self._end = begun.end if begun else len(line)
         try:
-            self._file = _open_with(path, line)
+            self._file = _open_behind(path, begun.end) if begun else _open_with(path, line)
         except OSError as error:
             raise UsageError(
                 f"cannot write the results to {path}: {error.strerror or error}; "
                 "give a path in a folder that exists and that you may write to"
             ) from None
+
+    @property
+    def held(self) -> tuple[Judgement, ...]:
+        """The judgements that are in the file: at first those that were begun."""
+        return tuple(self._judgements.values())
 
     def write(self, outcome: Outcome, judgement: Judgement) -> None:
         """Append a case and flush it.
@@ -216,12 +256,13 @@ def read_results(path: Path) -> Results:
         UsageError: it is missing, truncated, of another schema version, or contradicts itself.
     """
     first, *others = _read_lines(path)
-    header = _header(path, first)
+    header = parse_header(path, first)
     if not others or others[-1].get("line") != "footer":
         raise UsageError(
-            f"{path} is truncated: it has no footer, so the run that wrote it died; run it again"
+            f"{path} is truncated: it has no footer, so the run that wrote it died or goes on; "
+            "`conformance run --resume` finishes it"
         )
-    cases = _cases(path, others[:-1])
+    cases = parse_cases(path, others[:-1])
     footer = _parsed(path, Footer.from_json, others[-1])
     _reconcile(path, Results(header, cases, footer))
     return Results(header, cases, footer)
@@ -244,6 +285,13 @@ def _open_with(path: Path, header: bytes) -> BinaryIO:
         os.close(handle)
         raise
     return os.fdopen(handle, "wb")
+
+
+def _open_behind(path: Path, end: int) -> BinaryIO:
+    file = path.open("r+b")
+    file.truncate(end)
+    file.seek(end)
+    return file
 
 
 def _timestamp(clock: Clock) -> str:
@@ -279,10 +327,11 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
         raise UsageError(f"cannot read the results {path}: {reason}") from None
     if not lines:
         raise UsageError(f"{path} is empty; run it again with `--results {path}`")
-    return [_json(path, number, line, len(lines)) for number, line in enumerate(lines, 1)]
+    return [parse_line(path, number, line, len(lines)) for number, line in enumerate(lines, 1)]
 
 
-def _json(path: Path, number: int, line: str, total: int) -> dict[str, Any]:
+def parse_line(path: Path, number: int, line: str, total: int) -> dict[str, Any]:
+    """Return the object of one line out of `total`, or raise `UsageError`."""
     try:
         data = json.loads(line)
     except ValueError:
@@ -293,7 +342,8 @@ def _json(path: Path, number: int, line: str, total: int) -> dict[str, Any]:
     raise UsageError(f"{path} is {state}: line {number} is not a JSON object; run it again")
 
 
-def _header(path: Path, data: dict[str, Any]) -> Header:
+def parse_header(path: Path, data: dict[str, Any]) -> Header:
+    """Return the header, or raise `UsageError`: it is none, or of another schema version."""
     if data.get("line") != "header":
         raise UsageError(f"{path} is no results file: its first line is not a header")
     if data.get("schema") != SCHEMA_VERSION:
@@ -304,7 +354,12 @@ def _header(path: Path, data: dict[str, Any]) -> Header:
     return _parsed(path, Header.from_json, data)
 
 
-def _cases(path: Path, lines: Iterable[dict[str, Any]]) -> dict[str, Result]:
+def parse_cases(path: Path, lines: Iterable[dict[str, Any]]) -> dict[str, Result]:
+    """Return the results of case lines by case id.
+
+    Raises:
+        UsageError: a line is damaged, or a case is there twice.
+    """
     cases: dict[str, Result] = {}
     for data in lines:
         result = _parsed(path, _result, data)
@@ -328,7 +383,7 @@ def _parsed(
     kind = line.get("line")
     try:
         return parse({name: value for name, value in line.items() if name != "line"})
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
         raise UsageError(f"{path} is damaged: bad {kind} line: {error!r}; run it again") from None
 
 

@@ -36,15 +36,18 @@ _PLACEHOLDERS: tuple[tuple[str, str], ...] = (
     (r"""((['"`]?)(?:#|<\w+>)\2)(?:\s*,\s*\1)+""", r"\1"),
 )
 _RULES = tuple((re.compile(pattern), placeholder) for pattern, placeholder in _PLACEHOLDERS)
-_BRACES = re.compile(r"\{([^{}]*)\}")
+_DOTTED = r"\w+(?:\.\w+)+"
+_SETS = re.compile(rf"\{{(?P<inside>[^{{}}]*)\}}|(?<![\w.]){_DOTTED}(?:, {_DOTTED})+(?![\w.])")
+"""What may be a set in random order: what stands in braces, and a list of dotted names."""
 
 
 def signature(text: str) -> str:
     """Return the text without what may differ between two runs of the same failure.
 
     Addresses, paths, temporary names, ids, tensor names, shapes, counts and sizes become
-    placeholders, repeated lines are said once, and what stands in braces is sorted, since sets
-    print in random order. Names of classes, attributes and dtypes stay: they tell causes apart.
+    placeholders, repeated lines are said once, and what stands in braces or is a list of dotted
+    names is sorted, since sets print in random order. Names of classes, attributes and dtypes
+    stay: they tell causes apart.
     """
     # Every pass removes digits, slashes, dots or commas, which no placeholder has, or only
     # sorts; so this ends, and the result of `signature` is its own signature.
@@ -56,7 +59,7 @@ def signature(text: str) -> str:
 def _one_pass(text: str) -> str:
     lines = (_placeholders(" ".join(line.split())) for line in text.splitlines())
     distinct = " ".join(dict.fromkeys(line for line in lines if line))
-    return _BRACES.sub(lambda match: _sorted_set(match[1]), distinct)
+    return _SETS.sub(_sorted, distinct)
 
 
 def _placeholders(line: str) -> str:
@@ -65,8 +68,11 @@ def _placeholders(line: str) -> str:
     return line
 
 
-def _sorted_set(inside: str) -> str:
-    return "{" + ", ".join(sorted({element.strip() for element in inside.split(",")})) + "}"
+def _sorted(match: re.Match[str]) -> str:
+    inside: str | None = match["inside"]
+    elements = (match[0] if inside is None else inside).split(",")
+    ordered = ", ".join(sorted({element.strip() for element in elements}))
+    return ordered if inside is None else "{" + ordered + "}"
 
 
 @dataclass(frozen=True)

@@ -88,14 +88,17 @@ class CauseGroup:
 
 
 def causes_worst_first(
-    judgements: Iterable[Judgement], axes: Mapping[str, Mapping[str, str]]
+    judgements: Iterable[Judgement],
+    axes: Mapping[str, Mapping[str, str]],
+    among: Iterable[str] | None = None,
 ) -> tuple[CauseGroup, ...]:
     """Group the cases by cause: worst first, then by stage; passes are in no group.
 
     `axes` gives the axis values of every case by id: `{"flux-tiny...": {"scheme": "int8wo"}}`.
+    `among` names the cases of the whole run, where the judgements are a part of it.
     """
     judged = tuple(judgements)
-    everywhere = shared_axes((each.case for each in judged), axes)
+    everywhere = shared_axes((each.case for each in judged) if among is None else among, axes)
     caused = [(each.cause, each) for each in judged if each.cause is not None]
     caused.sort(key=lambda pair: pair[0].worst_first)
     return tuple(

@@ -1,6 +1,7 @@
 """Results for a terminal or a CI log. Reads results; runs nothing."""
 
 import io
+import re
 from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 
 from rich.columns import Columns
@@ -10,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from conformance.judging.judge import Judgement
+from conformance.judging.signature import signature
 from conformance.judging.summary import CauseGroup, Tally
 from conformance.judging.verdicts import Verdict
 from conformance.roundtrip.outcome import Failure, Finding, NoResultKind, Outcome, Reader, Stage
@@ -20,6 +22,8 @@ FINDINGS_SHOWN = 12
 PATHS_SHOWN = 4
 CASES_SHOWN = 3
 CAUSE_LENGTH = 240
+ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~])?")
+"""Begins what colours a text, or moves about on a terminal."""
 
 COLOURS = {
     Verdict.PASS: "green",
@@ -59,12 +63,17 @@ def to_text(renderable: RenderableType, width: int = LOG_WIDTH) -> str:
 
 def line(text: str, style: str = "") -> Text:
     """Return text that is neither read as markup nor wrapped."""
-    return Text(text, style, no_wrap=True, overflow="ignore")
+    return Text(_printable(text), style, no_wrap=True, overflow="ignore")
+
+
+def _printable(text: str) -> str:
+    """Leave out what would control a terminal, or could not be written: libraries say anything."""
+    return ESCAPE.sub("", text).encode("utf-8", "replace").decode("utf-8")
 
 
 def rerun_command(case_id: str) -> str:
-    """Return the command that runs this one case again."""
-    return f"conformance run --select '{case_id}'"
+    """Return the command that runs this one case again, and leaves the results of all be."""
+    return f"conformance run --select '{case_id}' --results again.jsonl"
 
 
 def ladder(outcome: Outcome, broken: Stage | None) -> Columns:
@@ -91,13 +100,14 @@ def _passed(outcome: Outcome, timed: Collection[Stage]) -> set[Stage]:
     """Add to the stages with a time those that need none of their own.
 
     What comes before the first step was done for an earlier case that shares the model. Bits and
-    size are judged, when a reader got as far as the structure, from what other stages gathered.
+    size are judged, when a reader got through the structure, from what other stages gathered.
     """
     if not timed:
         return set()
     stages = list(Stage)
     first = min(stages.index(stage) for stage in timed)
-    whole = Stage.STRUCTURE in timed and outcome.no_result is None
+    unread = outcome.failure is not None and outcome.failure.stage is Stage.STRUCTURE
+    whole = Stage.STRUCTURE in timed and not unread and outcome.no_result is None
     return {*stages[:first], *timed, *([Stage.BITS, Stage.SIZE] if whole else [])}
 
 
@@ -119,8 +129,8 @@ def findings_table(findings: Sequence[Finding]) -> Table:
     for column in table.columns:
         column.overflow = "fold"
     for (check, *others), paths in list(alike.items())[:FINDINGS_SHOWN]:
-        path = Text("\n".join(_first(paths, PATHS_SHOWN)))
-        table.add_row(Text(check), path, *map(Text, others))
+        path = "\n".join(_first(paths, PATHS_SHOWN))
+        table.add_row(*(Text(_printable(cell)) for cell in (check, path, *others)))
     if len(alike) > FINDINGS_SHOWN:
         table.add_row("...", f"and {len(alike) - FINDINGS_SHOWN} more")
     return table
@@ -163,8 +173,11 @@ class Reporter:
         self._models: dict[Hashable, str] = {}
 
     def report(self, outcome: Outcome, judgement: Judgement) -> RenderableType:
-        """Return the full report, or the line that names the case which had it."""
-        likeness = judgement.cause or judgement.reasons
+        """Return the full report, or the line that names the case which had it.
+
+        The cause is of the worst that happened, which may be expected: the reasons count, too.
+        """
+        likeness = (judgement.cause, *map(signature, judgement.reasons))
         model = self._models.setdefault(likeness, judgement.case)
         if model == judgement.case:
             return Group(Text(), case_report(outcome, judgement))
@@ -232,8 +245,9 @@ def headline(counts: Tally, unused: Sequence[str] = (), planned: int = 0) -> str
     """Return one sentence on the whole run; some of the planned cases may have no result yet."""
     cases = max(planned, counts.cases)
     measured = f"{counts.measured} of {cases} cases were measured"
-    broken_off = [f"{cases - counts.cases} were not run"] if cases > counts.cases else []
-    unexpected = [f"{counts.unexpected} are not as expected"] if counts.unexpected else []
+    missing, wrong = cases - counts.cases, counts.unexpected
+    broken_off = [f"{missing} {'was' if missing == 1 else 'were'} not run"] if missing else []
+    unexpected = [f"{wrong} {'is' if wrong == 1 else 'are'} not as expected"] if wrong else []
     bad = [*unexpected, *(f"unused expectation: {name}" for name in unused)]
     if not counts.measured:
         return "; ".join([measured, *broken_off, *bad, "nothing can be said"])

@@ -1,8 +1,9 @@
 """Run cases in worker processes: torch is imported once, beside us, and forked from there.
 
-Every case is written and verified in a writer, one per group of cases, and verified again in a
-reader. A reader that had to import something while reading is no longer fresh: it reads only other
-formats of the same quantized model, by the same loader, and is then replaced.
+Every case is written and verified in a writer, and verified again in a reader. The writer stays
+as long as it lives; it resolves every scheme when it starts, so what it has imported does not
+depend on the cases before. A reader that had to import something while reading is no longer fresh:
+it reads only other formats of the same quantized model, by the same loader, and is then replaced.
 """
 
 import multiprocessing
@@ -11,7 +12,6 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -120,15 +120,6 @@ class Worker:
         return NoResult(NoResultKind.KILLED, f"the process ended by {how}", stage)
 
 
-@dataclass
-class _Crew:
-    """The writer of a group."""
-
-    group: str
-    writer: Worker
-    directory: Path
-
-
 class Engine:
     """Runs cases one after another; best in the order of their groups."""
 
@@ -141,7 +132,7 @@ class Engine:
         self.timeout = timeout
         self._writer, self._reader = writer, reader
         self.directory = Path(tempfile.mkdtemp(prefix="conformance-"))
-        self._crew: _Crew | None = None
+        self._at_work: Worker | None = None
         self._readers: dict[str, Worker] = {}
         self._count = 0
 
@@ -158,7 +149,8 @@ class Engine:
 
     def close(self) -> None:
         """End the workers and remove every file."""
-        self._dismiss()
+        if self._at_work is not None:
+            self._at_work.close()
         for reader in self._readers.values():
             reader.close()
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -179,13 +171,21 @@ class Engine:
             shutil.rmtree(target, ignore_errors=True)
 
     def _write(self, case: Case, target: Path) -> Outcome:
-        crew = self._crew_for(case)
-        crew.writer.send((case.id, str(target)))
+        writer = self._at_work = self._at_work or self._new_writer()
+        writer.send((case.id, str(target)))
         try:
-            return crew.writer.outcome(self.timeout)
+            return writer.outcome(self.timeout)
         except EndedError as ended:
-            self._dismiss()
+            writer.close()
+            self._at_work = None
             return Outcome(case.id, no_result=ended.no_result)
+
+    def _new_writer(self) -> Worker:
+        """Start a writer in an empty workshop: a dead one may have left half a model."""
+        directory = self.directory / "workshop"
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir()
+        return Worker(self._writer, str(directory))
 
     def _read(self, case: Case, target: Path) -> Outcome:
         alike = f"{case.quantized}.{case.format.has_config}"
@@ -196,6 +196,9 @@ class Engine:
         except EndedError as ended:
             reader.close()
             return Outcome(case.id, no_result=ended.no_result)
+        except UsageError:
+            reader.close()
+            raise
         self._readers[alike if reader.spent else UNSPENT] = reader
         return outcome
 
@@ -207,20 +210,6 @@ class Engine:
             if key in self._readers:
                 return self._readers.pop(key)
         return Worker(self._reader, str(self.directory / worker.LOG))
-
-    def _crew_for(self, case: Case) -> _Crew:
-        if self._crew is None or self._crew.group != case.group:
-            self._dismiss()
-            directory = self.directory / "workshop"
-            directory.mkdir()
-            self._crew = _Crew(case.group, Worker(self._writer, str(directory)), directory)
-        return self._crew
-
-    def _dismiss(self) -> None:
-        if self._crew is not None:
-            self._crew.writer.close()
-            shutil.rmtree(self._crew.directory, ignore_errors=True)
-            self._crew = None
 
 
 def probe() -> dict[tuple[str, str], str]:

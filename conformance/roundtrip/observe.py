@@ -10,6 +10,7 @@ import torch
 import xxhash
 
 from conformance.roundtrip.facts import Inner, ModelFacts, TensorFacts
+from conformance.roundtrip.ladder import HarnessError
 
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
@@ -58,7 +59,7 @@ def leaves_of(tensor: torch.Tensor, prefix: str = "") -> Iterator[tuple[str, tor
     """Yield `(dotted name, plain tensor)` for everything inside that holds bits.
 
     Raises:
-        TypeError: a tensor subclass cannot be taken apart with `__tensor_flatten__`.
+        HarnessError: a tensor subclass cannot be taken apart with `__tensor_flatten__`.
     """
     if not is_subclass(tensor):
         yield prefix or "data", tensor.detach()
@@ -124,7 +125,8 @@ def _flatten(tensor: torch.Tensor) -> tuple[list[str], Any]:
     try:
         names, context = tensor.__tensor_flatten__()
     except AttributeError as error:
-        raise TypeError(f"{type(tensor).__name__} has no __tensor_flatten__") from error
+        name = type(tensor).__name__
+        raise HarnessError(f"{name} has no __tensor_flatten__, by which the suite looks") from error
     return list(names), context
 
 

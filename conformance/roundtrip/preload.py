@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 
 from conformance.axes import registry
 from conformance.axes.base import Size
+from conformance.case import all_cases
 from conformance.errors import UnavailableError
 from conformance.roundtrip.quiet import quietly
 
@@ -51,6 +52,7 @@ with quietly():
         from conformance.roundtrip import checks
 
         checks.all_checks()
+        all_cases()
         read_a_plain_model()
         # A forked process that collects garbage would copy every page of what lies here.
         gc.collect()

@@ -75,24 +75,23 @@ def _read(way: Way, case: Case, directory: Path, announce: Announce) -> Outcome:
 
 
 def _verify(log: Any, directory: Path) -> None:
-    from conformance.roundtrip.ladder import BrokenError
     from conformance.roundtrip.observe import observe
     from conformance.roundtrip.record import Record
     from conformance.roundtrip.settle import condensed, excused, of_output, settled
     from conformance.roundtrip.verify import read, verify
 
-    model = read(log.case, directory, log.ladder)
-    reading = verify(log.case, directory, log.ladder, model)
     record = Record.load(directory)
+    model = read(log.case, directory, log.ladder)
+    reading = verify(log.case, directory, log.ladder, model, record)
     log.storage_only = "" if record.output else "the writer could not call the model"
     if reading.findings:
-        judged = record.output is not None and reading.failure is None
+        judged = record.output is not None and reading.broken is None
         alike = not any(map(of_output, reading.findings)) or _computes_alike(log.case, record)
         findings = [each if alike else excused(each) for each in reading.findings]
         got, judged = observe(model), judged and alike
         log.findings += condensed(settled(findings, record.facts, got, output_judged=judged))
-    if reading.failure is not None:
-        raise BrokenError(reading.failure)
+    if reading.broken is not None:
+        raise reading.broken
 
 
 def _computes_alike(case: Case, record: Any) -> bool:

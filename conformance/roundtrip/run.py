@@ -8,6 +8,7 @@ from pathlib import Path
 from conformance.case import Case
 from conformance.roundtrip.ladder import BrokenError, Ladder, NoResultError
 from conformance.roundtrip.outcome import Failure, Finding, NoResult, Outcome, Reader, Stage
+from conformance.roundtrip.record import Record
 from conformance.roundtrip.verify import read, resave, verify
 from conformance.roundtrip.workshop import Workshop
 from conformance.roundtrip.write import write
@@ -51,7 +52,7 @@ def write_and_verify(
         log.findings += written.findings
         log.measures |= written.measures
         log.storage_only = written.product.storage_only
-        _verify(log, directory)
+        _verify(log, directory, Record.load(directory))
     return log.outcome()
 
 
@@ -59,19 +60,20 @@ def verify_again(case: Case, directory: Path, announce: Announce) -> Outcome:
     """Verify a checkpoint that another process wrote, then save it twice more."""
     log = Log(case, Ladder(Reader.FRESH, announce))
     with _kept(log):
-        model = _verify(log, directory)
-        log.findings += resave(case, directory, log.ladder, model)
+        record = Record.load(directory)
+        model = _verify(log, directory, record)
+        log.findings += resave(case, directory, log.ladder, model, record)
     return log.outcome()
 
 
-def _verify(log: Log, directory: Path) -> object:
+def _verify(log: Log, directory: Path, record: Record) -> object:
     model = read(log.case, directory, log.ladder)
-    reading = verify(log.case, directory, log.ladder, model)
+    reading = verify(log.case, directory, log.ladder, model, record)
     log.findings += reading.findings
     if reading.sqnr is not None:
         log.measures["sqnr_db"] = reading.sqnr
-    if reading.failure is not None:
-        raise BrokenError(reading.failure)
+    if reading.broken is not None:
+        raise reading.broken
     return model
 
 

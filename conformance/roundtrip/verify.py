@@ -13,10 +13,10 @@ from conformance.case import Case
 from conformance.roundtrip import checks
 from conformance.roundtrip.evidence import Evidence, Resaved, Side
 from conformance.roundtrip.facts import ModelFacts
-from conformance.roundtrip.ladder import BrokenError, Ladder
+from conformance.roundtrip.ladder import BrokenError, Ladder, NoResultError
 from conformance.roundtrip.observe import leaves_of, named_tensors, observe
 from conformance.roundtrip.oracle import difference, oracle_tensor
-from conformance.roundtrip.outcome import Failure, Finding, Stage
+from conformance.roundtrip.outcome import Finding, Stage
 from conformance.roundtrip.record import Record
 from conformance.roundtrip.workshop import output_facts, shard_limit, sqnr, twice
 from conformance.roundtrip.write import CHECKPOINT, read_config
@@ -31,8 +31,8 @@ class Reading:
 
     findings: list[Finding]
     sqnr: float | None
-    failure: Failure | None = None
-    """Why the reloaded model could not be called."""
+    broken: BrokenError | NoResultError | None = None
+    """Why the reloaded model gave no output, or none that can be trusted."""
 
 
 def read(case: Case, directory: Path, ladder: Ladder) -> Any:
@@ -51,13 +51,12 @@ def load(case: Case, checkpoint: Path) -> Any:
     return case.format.load(family.load_class(), config, checkpoint, case.device).eval()
 
 
-def verify(case: Case, directory: Path, ladder: Ladder, model: Any) -> Reading:
-    """Compare a model that was read with the record beside its checkpoint.
+def verify(case: Case, directory: Path, ladder: Ladder, model: Any, record: Record) -> Reading:
+    """Compare a model that was read with the record that lies beside its checkpoint.
 
     Raises:
         BrokenError: the reloaded model cannot be looked at.
     """
-    record = Record.load(directory)
     with ladder.stage(Stage.STRUCTURE):
         facts = observe(model)
     evidence = Evidence(
@@ -66,14 +65,14 @@ def verify(case: Case, directory: Path, ladder: Ladder, model: Any) -> Reading:
         reloaded=facts,
         explain=lambda path: explain(directory, model, None, path),
     )
-    failure = None
+    broken: BrokenError | NoResultError | None = None
     if record.output is not None and not on_meta(facts):
         try:
             with ladder.stage(Stage.OUTPUT):
                 evidence = with_output(evidence, case, directory, model)
-        except BrokenError as error:  # what the checks see without an output may be the cause
-            failure = error.failure
-    return Reading(checks.ask(evidence, Side.READER), evidence.sqnr, failure)
+        except (BrokenError, NoResultError) as error:
+            broken = error  # what the checks see without an output may be the cause
+    return Reading(checks.ask(evidence, Side.READER), evidence.sqnr, broken)
 
 
 def on_meta(facts: ModelFacts) -> bool:
@@ -111,13 +110,14 @@ def explain(directory: Path, model: Any, output: torch.Tensor | None, path: str)
     return "" if wanted is None else difference(wanted, got)
 
 
-def resave(case: Case, directory: Path, ladder: Ladder, model: Any) -> list[Finding]:
+def resave(
+    case: Case, directory: Path, ladder: Ladder, model: Any, record: Record
+) -> list[Finding]:
     """Save what was read, read that and save it once more; compare with the first save.
 
     Raises:
         BrokenError: a later save or load failed.
     """
-    record = Record.load(directory)
     with ladder.stage(Stage.RESAVE):
         rounds = tuple(_rounds(case, directory, model, record))
     return checks.ask(Evidence(case=case, record=record, resaved=rounds), Side.RESAVER)

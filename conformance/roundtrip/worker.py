@@ -22,14 +22,21 @@ SPENT = "spent"
 
 
 def writer(connection: Connection, workshop_directory: str) -> None:
-    """Write and verify the cases that arrive as `(case id, directory)`, until None does."""
+    """Write and verify the cases that arrive as `(case id, directory)`, until None does.
+
+    Every scheme is resolved first, which imports what any of them needs: otherwise what this
+    process can read back would depend on the cases that it had before.
+    """
     directory = Path(workshop_directory)
     with _at_work(directory / LOG):
         if not libraries_import(connection):
             return
         from conformance.roundtrip.run import write_and_verify
-        from conformance.roundtrip.workshop import Workshop
+        from conformance.roundtrip.workshop import Workshop, availability
 
+        for scheme in registry.schemes().values():
+            with suppress(Exception):  # a case of this scheme will say what is wrong
+                availability(scheme, Device.CPU)
         workshop = Workshop(directory)
         while (request := connection.recv()) is not None:
             case_id, target = request

@@ -87,9 +87,15 @@ class Workshop:
             NoResultError, BrokenError: see `Ladder.stage`.
         """
         if self._product is None or self._product[0] != case.quantized:
-            self._product = None
+            self._discard()
             self._product = (case.quantized, self._make(case, ladder))
         return self._product[1]
+
+    def _discard(self) -> None:
+        """Free the quantized model before the next one is made, and its oracle on disk."""
+        if self._product is not None:
+            shutil.rmtree(self._product[1].directory, ignore_errors=True)
+        self._product = None
 
     def base(self, case: Case, ladder: Ladder) -> Base:
         """Return the unquantized model of the case; the last one is kept.
@@ -104,7 +110,8 @@ class Workshop:
 
     def release(self) -> None:
         """Let go of both models."""
-        self._base = self._product = None
+        self._discard()
+        self._base = None
 
     def _make(self, case: Case, ladder: Ladder) -> Product:
         with ladder.stage(Stage.RESOLVE):

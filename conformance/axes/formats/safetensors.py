@@ -1,39 +1,11 @@
-"""`save_pretrained` with its default, safetensors: single and sharded."""
+"""`save_pretrained` with its default, safetensors: single and sharded.
 
-from collections.abc import Mapping
-from functools import partial
-from pathlib import Path
-from typing import Any
+It is loaded as safetensors only: a stray pickle must not stand in.
+"""
 
-from conformance.axes import files
-from conformance.axes.base import Device, Format
-from conformance.axes.pretrained import load_pretrained
+from conformance.axes.files import read_safetensors
+from conformance.axes.pretrained import single_and_sharded
 
-SINGLE = "1000GB"
-
-
-def save(model: Any, directory: Path, shard_limit: int, *, sharded: bool) -> None:
-    """Call `save_pretrained`, with a shard limit when `sharded`."""
-    model.save_pretrained(directory, max_shard_size=shard_limit if sharded else SINGLE)
-
-
-def load(model_class: Any, _config: Mapping[str, Any], directory: Path, device: Device) -> Any:
-    """Call `from_pretrained` for safetensors only: a stray pickle must not stand in."""
-    return load_pretrained(model_class, directory, device, use_safetensors=True)
-
-
-FORMATS = tuple(
-    Format(
-        name=name,
-        title=title,
-        save=partial(save, sharded=sharded),
-        load=load,
-        read=files.read_safetensors,
-        sharded=sharded,
-        splits_weights=sharded,
-    )
-    for name, title, sharded in (
-        ("safetensors", "`save_pretrained()`", False),
-        ("safetensors-sharded", "the same with a small `max_shard_size`", True),
-    )
+FORMATS = single_and_sharded(
+    "safetensors", "`save_pretrained()`", read_safetensors, safetensors=True, options={}
 )

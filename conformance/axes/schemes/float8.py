@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from conformance.axes.base import Needs, Recipe, Scheme
-from conformance.axes.needs import CPU, FLOAT8, HOPPER, nowhere, operator, trial
+from conformance.axes.needs import CPU, FLOAT8, HOPPER, any_rank, nowhere, operator, trial
 from conformance.axes.parts import divided
 from conformance.axes.payload import grouped, rowwise, tensorwise
 from conformance.axes.recipes import AQT, LAQT, dtype, later, load, per_group, recipe, subclass
@@ -93,22 +93,7 @@ def _dynamic_recipes(granularity: str) -> tuple[Recipe, ...]:
     )
 
 
-def _static_kernel() -> str | None:
-    """Try a Linear: the scale's rank must be the input's, and models have inputs of two ranks."""
-    import torch
-    from torchao.quantization import quantize_
-
-    linear = torch.nn.Linear(32, 32, dtype=torch.bfloat16)
-    quantize_(linear, STATIC_RECIPE.find()(**STATIC_RECIPE.arguments()))  # type: ignore[misc]
-    try:
-        for shape in ((4, 32), (1, 4, 32)):
-            linear(torch.ones(shape, dtype=torch.bfloat16))
-    except (AssertionError, RuntimeError):
-        return "one static scale serves inputs of one rank only, the model has inputs of two"
-    return None
-
-
-STATIC_RECIPE: Recipe = recipe(
+STATIC_RECIPE = recipe(
     f"torchao.prototype.quantization.quant_api:{STATIC}",
     "PrototypeFloat8Tensor",
     act_quant_scale=later("torch:ones", (1, 1)),
@@ -320,7 +305,7 @@ SCHEMES = (
         payload=tensorwise(8, 8),
         sqnr=None,  # a scale of 1 was not calibrated
         reduction=0.52,
-        kernel=Needs(probe=_static_kernel),
+        kernel=Needs(probe=any_rank(STATIC_RECIPE)),
     ),
     Scheme(
         name="float8sq-v1",

@@ -1,6 +1,7 @@
 """int4 weights, one scheme for every packing format, alone or with int8 or int4 activations."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from conformance.axes.base import Needs, Recipe, Scheme
@@ -111,29 +112,38 @@ def _da8w4(weight: Any, config: Any) -> Any:
 
 TILES = padded(grouped(4, GROUP, 32), rows=8, columns=1024)
 
+INT4 = Scheme(
+    name="int4wo",
+    title="int4 weights, two to a byte",
+    recipes=_packed("Int4Tensor", "plain"),
+    payload=grouped(4, GROUP, 32),
+    sqnr=12.0,
+    reduction=0.325,
+    multiple=GROUP,
+    quantizing=MSLK,
+    kernel=MSLK,
+    storage=_plain,
+)
+TILE_PACKED = Scheme(
+    name="int4wo-tile-packed",
+    title="int4 weights in tinygemm tiles of four dimensions",
+    recipes=_packed("Int4TilePackedTo4dTensor", "tile_packed_to_4d"),
+    payload=TILES,
+    sqnr=12.0,
+    reduction=0.83,
+    multiple=GROUP,
+    quantizing=AMPERE,
+    kernel=AMPERE,
+    storage=_tile_packed,
+)
+
 SCHEMES = (
-    Scheme(
-        name="int4wo",
-        title="int4 weights, two to a byte",
-        recipes=_packed("Int4Tensor", "plain"),
-        payload=grouped(4, GROUP, 32),
-        sqnr=12.0,
-        reduction=0.325,
-        multiple=GROUP,
-        quantizing=MSLK,
-        kernel=MSLK,
-        storage=_plain,
-    ),
-    Scheme(
+    INT4,
+    replace(
+        INT4,
         name="int4wo-preshuffled",
         title="int4 weights in the order that Hopper kernels read",
         recipes=_packed("Int4PreshuffledTensor", "preshuffled"),
-        payload=grouped(4, GROUP, 32),
-        sqnr=12.0,
-        reduction=0.325,
-        multiple=GROUP,
-        quantizing=MSLK,
-        kernel=MSLK,
         storage=_preshuffled,
     ),
     Scheme(
@@ -148,19 +158,9 @@ SCHEMES = (
         kernel=nowhere("needs an Intel XPU or an Ascend NPU"),
         storage=_plain_int32,
     ),
-    Scheme(
-        name="int4wo-tile-packed",
-        title="int4 weights in tinygemm tiles of four dimensions",
-        recipes=_packed("Int4TilePackedTo4dTensor", "tile_packed_to_4d"),
-        payload=TILES,
-        sqnr=12.0,
-        reduction=0.83,
-        multiple=GROUP,
-        quantizing=AMPERE,
-        kernel=AMPERE,
-        storage=_tile_packed,
-    ),
-    Scheme(
+    TILE_PACKED,
+    replace(
+        TILE_PACKED,
         name="int4wo-hqq",
         title="int4 weights in tinygemm tiles, scales by half-quadratic quantization",
         recipes=_packed(
@@ -168,13 +168,6 @@ SCHEMES = (
             "tile_packed_to_4d",
             int4_choose_qparams_algorithm=later(ALGORITHMS, "hqq"),
         ),
-        payload=TILES,
-        sqnr=12.0,
-        reduction=0.83,
-        multiple=GROUP,
-        quantizing=AMPERE,
-        kernel=AMPERE,
-        storage=_tile_packed,
     ),
     Scheme(
         name="int4wo-marlin-sparse",

@@ -1,7 +1,7 @@
 """int8 weights, alone or with int8 activations."""
 
-from conformance.axes.base import Needs, Recipe, Scheme
-from conformance.axes.needs import CUDA
+from conformance.axes.base import Needs, Scheme
+from conformance.axes.needs import CUDA, any_rank
 from conformance.axes.payload import grouped, rowwise, tensorwise
 from conformance.axes.recipes import AQT, LAQT, Later, later, member, per_group, recipe
 
@@ -21,22 +21,7 @@ def _ones(*shape: int) -> Later:
     return later("torch:ones", shape)
 
 
-def _static_kernel() -> str | None:
-    """Try a Linear: the scale's rank must be the input's, and models have inputs of two ranks."""
-    import torch
-    from torchao.quantization import quantize_
-
-    linear = torch.nn.Linear(32, 32, dtype=torch.bfloat16)
-    quantize_(linear, STATIC_RECIPE.find()(**STATIC_RECIPE.arguments()))  # type: ignore[misc]
-    try:
-        for shape in ((4, 32), (1, 4, 32)):
-            linear(torch.ones(shape, dtype=torch.bfloat16))
-    except AssertionError:
-        return "one static scale serves inputs of one rank only, the model has inputs of two"
-    return None
-
-
-STATIC_RECIPE: Recipe = recipe(
+STATIC_RECIPE = recipe(
     STATIC,
     {1: INT8, 2: INT8},
     act_quant_scale=_ones(1, 1),
@@ -179,6 +164,6 @@ SCHEMES = (
         payload=tensorwise(8, V2_ROW + 4),
         sqnr=None,  # a scale of 1 was not calibrated
         reduction=0.52,
-        kernel=Needs(probe=_static_kernel),
+        kernel=Needs(probe=any_rank(STATIC_RECIPE)),
     ),
 )

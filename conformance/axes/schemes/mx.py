@@ -1,5 +1,6 @@
 """Microscaling formats: blocks of 32 with one power of two as scale."""
 
+from dataclasses import replace
 from typing import Any
 
 from conformance.axes.base import Needs, Recipe, Scheme
@@ -29,63 +30,34 @@ def _recipes(element: str, old_kernel: str, **more: Any) -> tuple[Recipe, ...]:
     return (recipe(CONFIG, "MXTensor", **dtypes, **more), *old)
 
 
-def _emulated(element: str) -> tuple[Recipe, ...]:
-    preference = member(PREFERENCE, "EMULATED")
-    return _recipes(element, "EMULATED", kernel_preference=preference)
-
-
-MXFP8 = _recipes("float8_e4m3fn", "CUBLAS")
-MXFP8_EMULATED = _emulated("float8_e4m3fn")
-MXFP4 = _recipes("float4_e2m1fn_x2", "CUTLASS")
-MXFP4_EMULATED = _emulated("float4_e2m1fn_x2")
-
-
-def _quantizing(recipes: tuple[Recipe, ...]) -> Needs:
-    # The first releases quantize on Blackwell only, even for an emulated product.
-    return Needs(probe=trial(recipes))
+def _native_and_emulated(
+    bits: int, element: str, old_kernel: str, *, sqnr: float, reduction: float
+) -> tuple[Scheme, Scheme]:
+    recipes = _recipes(element, old_kernel)
+    emulated = _recipes(element, "EMULATED", kernel_preference=member(PREFERENCE, "EMULATED"))
+    scheme = Scheme(
+        name=f"mxfp{bits}",
+        title=f"MX blocks of float{bits}, weights and activations",
+        recipes=recipes,
+        # The first releases quantize on Blackwell only, even for an emulated product.
+        quantizing=Needs(probe=trial(recipes)),
+        payload=swizzled(bits, 32),
+        sqnr=sqnr,
+        reduction=reduction,
+        multiple=32,
+        kernel=BLACKWELL,
+    )
+    return scheme, replace(
+        scheme,
+        name=f"mxfp{bits}-emulated",
+        title=f"MX blocks of float{bits}, multiplied in bf16",
+        recipes=emulated,
+        quantizing=Needs(probe=trial(emulated)),
+        kernel=Needs(),
+    )
 
 
 SCHEMES = (
-    Scheme(
-        name="mxfp8",
-        title="MX blocks of float8, weights and activations",
-        recipes=MXFP8,
-        quantizing=_quantizing(MXFP8),
-        payload=swizzled(8, 32),
-        sqnr=16.5,
-        reduction=0.53,
-        multiple=32,
-        kernel=BLACKWELL,
-    ),
-    Scheme(
-        name="mxfp8-emulated",
-        title="MX blocks of float8, multiplied in bf16",
-        recipes=MXFP8_EMULATED,
-        quantizing=_quantizing(MXFP8_EMULATED),
-        payload=swizzled(8, 32),
-        sqnr=16.5,
-        reduction=0.53,
-        multiple=32,
-    ),
-    Scheme(
-        name="mxfp4",
-        title="MX blocks of float4, weights and activations",
-        recipes=MXFP4,
-        quantizing=_quantizing(MXFP4),
-        payload=swizzled(4, 32),
-        sqnr=5.5,
-        reduction=0.28,
-        multiple=32,
-        kernel=BLACKWELL,
-    ),
-    Scheme(
-        name="mxfp4-emulated",
-        title="MX blocks of float4, multiplied in bf16",
-        recipes=MXFP4_EMULATED,
-        quantizing=_quantizing(MXFP4_EMULATED),
-        payload=swizzled(4, 32),
-        sqnr=5.5,
-        reduction=0.28,
-        multiple=32,
-    ),
+    *_native_and_emulated(8, "float8_e4m3fn", "CUBLAS", sqnr=16.5, reduction=0.53),
+    *_native_and_emulated(4, "float4_e2m1fn_x2", "CUTLASS", sqnr=5.5, reduction=0.28),
 )

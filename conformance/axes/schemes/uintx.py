@@ -1,5 +1,6 @@
 """Packed weights of one to eight unsigned bits, and packed floats of six and five bits."""
 
+from dataclasses import replace
 from typing import Any
 
 from conformance.axes.base import Recipe, Scheme
@@ -49,6 +50,16 @@ def _gemlite_v1(bits: int, group: int | None) -> tuple[Recipe, ...]:
     )
 
 
+def _kernel_arguments(bits: int, group: int) -> dict[str, Any]:
+    per_sample = 1 if bits == 8 else 8
+    return {
+        "data_contiguous": True,
+        "elements_per_sample": per_sample,
+        "W_group_mode": 2 if bits == 8 else 3,
+        "meta_args": [0, bits, group, 2**bits - 1, per_sample],
+    }
+
+
 @divided(1, GROUP)
 def _bit_packed(weight: Any, config: Any) -> Any:
     import torch
@@ -58,7 +69,6 @@ def _bit_packed(weight: Any, config: Any) -> Any:
     part = groups(weight, group, bits)
     wide = bits == 8
     codes = part.codes.view(torch.int8) if wide else nibbles(part.codes).view(torch.int32)
-    per_sample = 1 if wide else 8
     return subclass(f"torchao.prototype.quantization.uintx.uintx_bit_packed_tensor:{PACKED}")(
         qdata=codes.t().contiguous(),
         scale=part.scale.t().to(weight.dtype).contiguous(),
@@ -67,10 +77,7 @@ def _bit_packed(weight: Any, config: Any) -> Any:
             "in_features": columns,
             "out_features": rows,
             "packing_bitwidth": config.packing_bitwidth,
-            "data_contiguous": True,
-            "elements_per_sample": per_sample,
-            "W_group_mode": 2 if wide else 3,
-            "meta_args": [0, bits, group, 2**bits - 1, per_sample],
+            **_kernel_arguments(bits, group),
         },
         bit_width=bits,
         group_size=config.group_size,
@@ -78,53 +85,50 @@ def _bit_packed(weight: Any, config: Any) -> Any:
     )
 
 
+UINTX4 = Scheme(
+    name="uintx4-gemlite",
+    title="4-bit weights, packed for Triton kernels by gemlite",
+    recipes=_gemlite(4, GROUP),
+    payload=grouped(4, GROUP, 32),
+    sqnr=12.0,
+    reduction=0.325,
+    multiple=GROUP,
+    quantizing=GEMLITE,
+    kernel=GEMLITE,
+    storage=_bit_packed,
+)
+UINTX8 = Scheme(
+    name="uintx8-gemlite",
+    title="8-bit weights, laid out for Triton kernels by gemlite",
+    recipes=_gemlite(8, None),
+    payload=rowwise(8, 4),
+    sqnr=18.0,
+    reduction=0.52,
+    quantizing=GEMLITE,
+    kernel=GEMLITE,
+    storage=_bit_packed,
+)
+
 SCHEMES = (
     *(_uintx(bits) for bits in FLOORS),
-    Scheme(
-        name="uintx4-gemlite",
-        title="4-bit weights, packed for Triton kernels by gemlite",
-        recipes=_gemlite(4, GROUP),
-        payload=grouped(4, GROUP, 32),
-        sqnr=12.0,
-        reduction=0.325,
-        multiple=GROUP,
-        quantizing=GEMLITE,
-        kernel=GEMLITE,
-        storage=_bit_packed,
-    ),
-    Scheme(
-        name="uintx8-gemlite",
-        title="8-bit weights, laid out for Triton kernels by gemlite",
-        recipes=_gemlite(8, None),
-        payload=rowwise(8, 4),
-        sqnr=18.0,
-        reduction=0.52,
-        quantizing=GEMLITE,
-        kernel=GEMLITE,
-        storage=_bit_packed,
-    ),
-    Scheme(
+    UINTX4,
+    UINTX8,
+    replace(
+        UINTX4,
         name="uintx4-gemlite-v1",
         title="4-bit weights as AffineQuantizedTensor, packed by gemlite",
         recipes=_gemlite_v1(4, GROUP),
-        payload=grouped(4, GROUP, 32),
-        sqnr=12.0,
-        reduction=0.325,
-        multiple=GROUP,
-        quantizing=GEMLITE,
-        kernel=GEMLITE,
+        storage=None,
     ),
-    Scheme(
+    replace(
+        UINTX8,
         name="uintx8-gemlite-v1",
         title="8-bit weights as AffineQuantizedTensor, laid out by gemlite",
         recipes=_gemlite_v1(8, None),
-        payload=rowwise(8, 4),
-        sqnr=18.0,
-        reduction=0.52,
-        quantizing=GEMLITE,
-        kernel=GEMLITE,
+        storage=None,
     ),
-    Scheme(
+    replace(
+        UINTX4,
         name="int8da-uintx4",
         title="4-bit weights, packed by gemlite, and int8 activations",
         recipes=(
@@ -134,13 +138,7 @@ SCHEMES = (
                 group_size=GROUP,
             ),
         ),
-        payload=grouped(4, GROUP, 32),
         sqnr=10.0,
-        reduction=0.325,
-        multiple=GROUP,
-        quantizing=GEMLITE,
-        kernel=GEMLITE,
-        storage=_bit_packed,
     ),
     *(
         Scheme(

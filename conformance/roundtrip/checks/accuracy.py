@@ -1,8 +1,8 @@
 """The reloaded model's output is close to the unquantized model's, and not equal to it.
 
 Closeness is the signal to quantization noise ratio in dB; each scheme has a floor, measured on the
-tiny and small models. A zeroed model has 0 dB, an unquantized one infinitely many: both are
-findings.
+tiny and small models. A zeroed model has 0 dB, an unquantized one infinitely many, one whose output
+is not finite none at all: all three are findings, also where a scheme has no floor.
 
 What to do: if `output` is silent, the model was already far off when it was saved; look at the
 scheme's kernel, not at the checkpoint.
@@ -20,9 +20,11 @@ def run(evidence: Evidence) -> Iterator[Difference]:
     floor, measured = evidence.case.scheme.sqnr, evidence.sqnr
     if measured is None:
         return
-    if math.isinf(measured):
+    if measured == math.inf:
         yield Difference("output", "equals the unquantized model", "quantization noise", "none")
-    elif not measured >= (-math.inf if floor is None else floor):
+    elif measured == -math.inf:
+        yield Difference("output", "output is not finite", "finite values", "inf or nan")
+    elif floor is not None and measured < floor:
         yield Difference("output", "SQNR is below the floor", f"{floor} dB", f"{measured:.1f} dB")
 
 

@@ -26,6 +26,8 @@ def run(evidence: Evidence) -> Iterator[Difference]:
             yield Difference(key, "quantized to another subclass", " or ".join(promised), name)
         elif key not in targets and fact.quantized:
             yield Difference(key, "quantized, though it should not be", "Tensor", name)
+    for key in sorted(targets - facts.keys()):
+        yield Difference(key, "gone after quantizing", " or ".join(promised), "absent")
 
 
 CHECK = Check("coverage", Stage.STRUCTURE, Side.WRITER, Harm.CORRUPT, run)
