@@ -33,7 +33,7 @@ USAGE = 2
 def keeper(connection: Connection, workshop_directory: str) -> None:
     """Write the cases that arrive as `(case id, directory)`, until None does."""
     directory = Path(workshop_directory)
-    with worker._at_work(directory / worker.LOG):
+    with worker.at_work(directory / worker.LOG):
         if not worker.libraries_import(connection):
             return
         from conformance.roundtrip.workshop import Workshop
@@ -42,18 +42,18 @@ def keeper(connection: Connection, workshop_directory: str) -> None:
         while (request := connection.recv()) is not None:
             case_id, target = request
             work = partial(_write, find(case_id), workshop, Path(target))
-            worker._answer(connection, case_id, work)
+            worker.answer(connection, case_id, work)
 
 
 def _write(
     case: Case, workshop: Any, directory: Path, announce: Callable[[Stage], None]
 ) -> Outcome:
     from conformance.roundtrip.ladder import Ladder
-    from conformance.roundtrip.run import Log, _kept
+    from conformance.roundtrip.run import Log, kept_in
     from conformance.roundtrip.write import write
 
     log = Log(case, Ladder(Reader.SAME, announce))
-    with _kept(log):
+    with kept_in(log):
         written = write(case, workshop, directory, log.ladder)
         log.findings += written.findings
         log.measures |= written.measures

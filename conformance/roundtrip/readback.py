@@ -48,24 +48,24 @@ class Way(StrEnum):
 
 def reader(connection: Connection, log: str) -> None:
     """Read checkpoints, as `(way, case id, directory)`, until None comes."""
-    with worker._at_work(Path(log)):
+    with worker.at_work(Path(log)):
         if not worker.libraries_import(connection):
             return
         while (request := connection.recv()) is not None:
             way, case_id, directory = request
             imported = set(sys.modules)
             work = partial(_read, Way(way), find(case_id), Path(directory))
-            worker._answer(connection, case_id, work, partial(worker.spent, imported))
+            worker.answer(connection, case_id, work, partial(worker.spent, imported))
 
 
 def _read(way: Way, case: Case, directory: Path, announce: Announce) -> Outcome:
     from conformance.roundtrip.ladder import Ladder
-    from conformance.roundtrip.run import Log, _kept
+    from conformance.roundtrip.run import Log, kept_in
 
     if way is Way.WEIGHTS:
         case = replace(case, format=by_weights(case.format))
     log = Log(case, Ladder(Reader.FRESH, announce))
-    with _kept(log):
+    with kept_in(log):
         if way is Way.CONFIG:
             with log.ladder.stage(Stage.LOAD):
                 accept_config(quantization_of(directory) or {})

@@ -47,7 +47,7 @@ def write_and_verify(
 ) -> Outcome:
     """Write the case's checkpoint and verify it in the same process."""
     log = Log(case, Ladder(Reader.SAME, announce))
-    with _kept(log):
+    with kept_in(log):
         written = write(case, workshop, directory, log.ladder)
         log.findings += written.findings
         log.measures |= written.measures
@@ -59,7 +59,7 @@ def write_and_verify(
 def verify_again(case: Case, directory: Path, announce: Announce) -> Outcome:
     """Verify a checkpoint that another process wrote, then save it twice more."""
     log = Log(case, Ladder(Reader.FRESH, announce))
-    with _kept(log):
+    with kept_in(log):
         record = Record.load(directory)
         model = _verify(log, directory, record)
         log.findings += resave(case, directory, log.ladder, model, record)
@@ -78,7 +78,7 @@ def _verify(log: Log, directory: Path, record: Record) -> object:
 
 
 @contextmanager
-def _kept(log: Log) -> Iterator[None]:
+def kept_in(log: Log) -> Iterator[None]:
     """Write how a case ended into its log, which survives."""
     try:
         yield

@@ -28,7 +28,7 @@ def writer(connection: Connection, workshop_directory: str) -> None:
     process can read back would depend on the cases that it had before.
     """
     directory = Path(workshop_directory)
-    with _at_work(directory / LOG):
+    with at_work(directory / LOG):
         if not libraries_import(connection):
             return
         from conformance.roundtrip.run import write_and_verify
@@ -41,7 +41,7 @@ def writer(connection: Connection, workshop_directory: str) -> None:
         while (request := connection.recv()) is not None:
             case_id, target = request
             work = partial(write_and_verify, find(case_id), workshop, Path(target))
-            _answer(connection, case_id, work)
+            answer(connection, case_id, work)
 
 
 def reader(connection: Connection, log: str) -> None:
@@ -50,7 +50,7 @@ def reader(connection: Connection, log: str) -> None:
     A reader that had to import something says that it is `spent`: for another checkpoint it might
     no longer be a process that has imported nothing of what the writer imported.
     """
-    with _at_work(Path(log)):
+    with at_work(Path(log)):
         if not libraries_import(connection):
             return
         from conformance.roundtrip.run import verify_again
@@ -59,7 +59,7 @@ def reader(connection: Connection, log: str) -> None:
             case_id, directory = request
             imported = set(sys.modules)
             work = partial(verify_again, find(case_id), Path(directory))
-            _answer(connection, case_id, work, partial(spent, imported))
+            answer(connection, case_id, work, partial(spent, imported))
 
 
 def spent(imported: Collection[str]) -> bool:
@@ -69,7 +69,7 @@ def spent(imported: Collection[str]) -> bool:
 
 def prober(connection: Connection, log: str) -> None:
     """Tell for every scheme and device what a case of it can give here."""
-    with _at_work(Path(log)):
+    with at_work(Path(log)):
         if not libraries_import(connection):
             return
         from conformance.roundtrip.workshop import availability
@@ -86,9 +86,10 @@ def prober(connection: Connection, log: str) -> None:
 Work = Callable[[Callable[[Stage], None]], Outcome]
 
 
-def _answer(
+def answer(
     connection: Connection, case_id: str, work: Work, last: Callable[[], bool] = lambda: False
 ) -> None:
+    """Do the work and tell its outcome; `last` says whether the process is spent."""
     try:
         # The engine is told which stage begins: a process that dies cannot tell.
         outcome = work(lambda stage: connection.send(str(stage)))
@@ -101,7 +102,7 @@ def _answer(
 
 
 @contextmanager
-def _at_work(log: Path) -> Iterator[None]:
+def at_work(log: Path) -> Iterator[None]:
     """Leave Ctrl-C to the engine, and write crashes and library chatter to `log`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with quietly(log), log.open("a") as crashes:
