@@ -3,7 +3,7 @@
 import json
 import shlex
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 
 from conformance.case import Case, find
 from conformance.errors import UsageError
+from conformance.judging.results import Result
 from conformance.judging.summary import ExitCode
 from conformance.report import text
 from conformance.versions.bisect import Answer, EndError, Found, bisect
@@ -21,11 +22,11 @@ from conformance.versions.hold import held
 from conformance.versions.make import Tools, tools
 from conformance.versions.probe import (
     Probe,
+    Prober,
     Step,
     answer,
     base_of,
     listed_steps,
-    probe,
     released_steps,
 )
 from conformance.versions.runs import ending_like_ctrl_c
@@ -88,16 +89,18 @@ def command(
     with held(results) as hold, ending_like_ctrl_c():
         if not resume:
             _forget(results)
-        probes = _Probes(case.id, steps, results, using, (hold,))
+        prober = Prober(case.id, results, using, (hold,))
         try:
-            probes.begin()
-            found = bisect(steps, probes.answer)
-        except EndError as error:
-            raise _wrong_ends(probes, error) from None
+            _tell(case, prober, _found(prober, steps), as_json=as_json)
+        except _NoAnswerError as error:
+            raise _inconclusive(str(error)) from None
         except KeyboardInterrupt:
             again = "broken off; the same command with --resume keeps what was probed"
             raise _inconclusive(again) from None
-    _tell(case, probes, found, as_json=as_json)
+
+
+class _NoAnswerError(Exception):
+    """The search cannot begin. The message says why."""
 
 
 def _steps(
@@ -121,67 +124,48 @@ def _forget(directory: Path) -> None:
             path.unlink()
 
 
-@dataclass
-class _Probes:
-    """Probes steps, each once, and tells a line of each."""
+def _found(prober: Prober, steps: Sequence[Step]) -> Found[Step]:
+    """Probe the good end, against which everything is measured, and search."""
+    names = f"{len(steps)} from {steps[0].title} to {steps[-1].title}"
+    text.show(err, text.line(f"{prober.case} over {names}"))
+    good = _probed(prober, steps[0])
+    if good.result is None or good.result.judgement.verdict is None:
+        raise _NoAnswerError(f"no result at the good end, {good.step.title}: {good.ended}")
+    reference = good.result
 
-    case: str
-    steps: Sequence[Step]
-    directory: Path
-    using: Tools
-    holding: tuple[int, ...]
-    done: dict[str, Probe] = field(default_factory=dict)
-    """By the title of the step, in the order of the search."""
+    def said(step: Step) -> Answer:
+        probe = _probed(prober, step)
+        return _told(probe, answer(reference, probe.result))
 
-    def begin(self) -> None:
-        """Probe the good end: everything is measured against it."""
-        names = f"{len(self.steps)} from {self.steps[0].title} to {self.steps[-1].title}"
-        text.show(err, text.line(f"{self.case} over {names}"))
-        first = self._probed(self.steps[0])
-        if first.result is None or first.result.judgement.verdict is None:
-            reason = f"it has no result at the good end, {first.step.title}: {first.ended}"
-            raise _inconclusive(reason)
-
-    @property
-    def good(self) -> Probe:
-        """The probe of the good end."""
-        return self.done[self.steps[0].title]
-
-    def answer(self, step: Step) -> Answer:
-        """Probe a step, and say what it is against the good end."""
-        found = self._probed(step)
-        said = self.said(found)
-        text.show(err, text.line(f"{step.title}: {said} ({found.ended}; {found.seconds:.1f} s)"))
-        return said
-
-    def said(self, found: Probe) -> Answer:
-        """Say what a probe is against the good end."""
-        assert self.good.result is not None
-        return answer(self.good.result, found.result)
-
-    def _probed(self, step: Step) -> Probe:
-        if step.title not in self.done:
-            with err.status(f"probing {step.title}"):
-                self.done[step.title] = probe(
-                    step, self.case, self.directory, self.using, self.holding
-                )
-        return self.done[step.title]
+    try:
+        return bisect(steps, said)
+    except EndError as error:
+        raise _wrong_ends(good, reference, prober.probe(steps[-1]), error.last) from None
 
 
-def _wrong_ends(probes: _Probes, error: EndError) -> Exception:
+def _probed(prober: Prober, step: Step) -> Probe:
+    with err.status(f"probing {step.title}"):
+        return prober.probe(step)
+
+
+def _told(probe: Probe, said: Answer) -> Answer:
+    words = f"{probe.step.title}: {said} ({probe.ended}; {probe.seconds:.1f} s)"
+    text.show(err, text.line(words))
+    return said
+
+
+def _wrong_ends(good: Probe, reference: Result, bad: Probe, said: Answer) -> Exception:
     """Say why the search cannot begin: the good end measures itself, so it is the bad one."""
-    good, bad = probes.good, probes.done[probes.steps[-1].title]
     titles = good.step.title, bad.step.title
-    if error.last is Answer.SKIPPED or good.result is None or bad.result is None:
-        return _inconclusive(f"it has no result at the bad end, {titles[1]}: {bad.ended}")
-    if answer(bad.result, good.result) is Answer.BAD:
+    if said is Answer.SKIPPED or bad.result is None:
+        return _NoAnswerError(f"no result at the bad end, {titles[1]}: {bad.ended}")
+    if answer(bad.result, reference) is Answer.BAD:
         return UsageError(
             f"{titles[1]} is better than {titles[0]}: are the good and the bad end swapped? "
             f"({good.ended}, and then {bad.ended})"
         )
     return UsageError(
-        f"{titles[1]} is not bad against {titles[0]}: it ended as {bad.ended}; "
-        "nothing to find"
+        f"{titles[1]} is not bad against {titles[0]}: it ended as {bad.ended}; nothing to find"
     )
 
 
@@ -190,15 +174,14 @@ def _inconclusive(reason: str) -> typer.Exit:
     return typer.Exit(ExitCode.INCONCLUSIVE)
 
 
-def _tell(case: Case, probes: _Probes, found: Found[Step], *, as_json: bool) -> None:
-    after = probes.done[found.first_bad.title].result
-    assert after is not None
+def _tell(case: Case, prober: Prober, found: Found[Step], *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(_json(case, probes, found), indent=1))
+        print(json.dumps(_json(case, prober, found), indent=1))
         return
     parts: list[RenderableType] = [text.line(_headline(case, found), "bold red"), text.line("")]
-    parts.append(text.case_report(after.outcome, after.judgement))
-    parts += [text.line(""), text.line(f"next: {next_command(case, found)}")]
+    if (after := prober.probe(found.first_bad).result) is not None:
+        parts += [text.case_report(after.outcome, after.judgement), text.line("")]
+    parts.append(text.line(f"next: {next_command(case, found)}"))
     text.show(text.console(), Group(*parts))
 
 
@@ -225,7 +208,7 @@ def _named(environment: Environment) -> str:
     return " ".join(environment.requirements)
 
 
-def _json(case: Case, probes: _Probes, found: Found[Step]) -> dict[str, Any]:
+def _json(case: Case, prober: Prober, found: Found[Step]) -> dict[str, Any]:
     return {
         "schema": JSON_VERSION,
         "case": case.id,
@@ -234,16 +217,15 @@ def _json(case: Case, probes: _Probes, found: Found[Step]) -> dict[str, Any]:
         "skipped_between": [each.title for each in found.between],
         "headline": _headline(case, found),
         "next": next_command(case, found),
-        "probes": [_probe(each, probes.said(each)) for each in probes.done.values()],
+        "probes": [_probe(each) for each in prober.done.values()],
     }
 
 
-def _probe(found: Probe, said: Answer) -> dict[str, Any]:
+def _probe(found: Probe) -> dict[str, Any]:
     judgement = found.result.judgement if found.result else None
     return {
         "step": found.step.title,
         "requirements": found.step.environment.requirements,
-        "answer": said,
         "verdict": judgement.verdict if judgement else None,
         "cause": asdict(judgement.cause) if judgement and judgement.cause else None,
         "lacks": found.lacks,

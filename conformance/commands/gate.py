@@ -1,6 +1,7 @@
 """`conformance gate`."""
 
 import json
+import time
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -21,7 +22,7 @@ from conformance.report.gate import Watcher, ending, no_answer
 from conformance.selection import chosen
 from conformance.session import axes_of
 from conformance.versions.environments import Environment, find, load_environments
-from conformance.versions.gate import Gate, Sides, forget, measured, retried
+from conformance.versions.gate import ANSWER, Gate, Sides, forget, measured, retried
 from conformance.versions.hold import held
 from conformance.versions.ready import NotReady, Ready
 from conformance.versions.runs import Asked, RunError, ending_like_ctrl_c
@@ -84,18 +85,17 @@ def command(
     with held(results) as hold, ending_like_ctrl_c():
         if not resume:
             forget(results)
+        started = time.monotonic()
         try:
             ready = _both_ready(pair)
             with Watcher() as watcher:
-                gate = Gate(*ready, asked, results, watcher.watch, (hold,))
+                gate = Gate(*ready, asked, results, watcher, (hold,))
+                gate.seconds["environments"] = time.monotonic() - started
                 sides = _sides(gate, accept, self_check=self_check)
-        except RunError as error:
-            raise _inconclusive(str(error), as_json=as_json, resumable=True) from None
-        except _NotReadyError as error:
-            raise _inconclusive(str(error), as_json=as_json, resumable=False) from None
-        except KeyboardInterrupt:
-            raise _inconclusive("broken off", as_json=as_json, resumable=True) from None
-    _tell(gate, _compared(*sides, accept), as_json=as_json, self_check=self_check)
+        except (RunError, _NotReadyError, KeyboardInterrupt) as error:
+            raise _inconclusive(error, as_json=as_json) from None
+        gate.seconds["in all"] = time.monotonic() - started
+        _tell(gate, _compared(*sides, accept), as_json=as_json, self_check=self_check)
 
 
 class _NotReadyError(Exception):
@@ -112,12 +112,10 @@ def _names(baseline: str, candidate: str, *, self_check: bool) -> tuple[str, str
 
 def _both_ready(pair: Sequence[Environment]) -> tuple[Ready, Ready]:
     answers = made_ready(pair)
-    lacking = [each.reason for each in answers.values() if isinstance(each, NotReady)]
-    if lacking:
-        raise _NotReadyError("; ".join(lacking))
     baseline, candidate = (answers[each] for each in pair)
-    assert isinstance(baseline, Ready)
-    assert isinstance(candidate, Ready)
+    if isinstance(baseline, NotReady) or isinstance(candidate, NotReady):
+        lacking = [each.reason for each in answers.values() if isinstance(each, NotReady)]
+        raise _NotReadyError("; ".join(lacking))
     return baseline, candidate
 
 
@@ -136,8 +134,10 @@ def _compared(before: Side, after: Side, accept: Path | None) -> Comparison:
 
 def _tell(gate: Gate, found: Comparison, *, as_json: bool, self_check: bool) -> None:
     decision = found.steadiness if self_check else found.decision
+    answer = json.dumps(_json(gate, found), indent=1)
+    (gate.directory / ANSWER).write_text(f"{answer}\n", encoding="utf-8")
     if as_json:
-        print(json.dumps(_json(gate, found), indent=1))
+        print(answer)
     else:
         shown = report.self_check_report(found) if self_check else report.report(found)
         text.show(text.console(), Group(shown, *ending(found, gate.files, gate.seconds)))
@@ -150,10 +150,12 @@ def _json(gate: Gate, found: Comparison) -> dict[str, Any]:
     return {**report.to_json(found), "files": files, "seconds": seconds}
 
 
-def _inconclusive(reason: str, *, as_json: bool, resumable: bool) -> typer.Exit:
+def _inconclusive(error: BaseException, *, as_json: bool) -> typer.Exit:
+    reason = str(error) or "broken off"
+    said = no_answer(reason, resumable=not isinstance(error, _NotReadyError))
     if as_json:
-        said = {"schema": report.JSON_VERSION, "decision": Decision.INCONCLUSIVE}
-        print(json.dumps({**said, "headline": f"Inconclusive: {reason}"}, indent=1))
+        whole = {"schema": report.JSON_VERSION, "decision": Decision.INCONCLUSIVE}
+        print(json.dumps({**whole, "headline": said}, indent=1))
     else:
-        text.show(text.console(), no_answer(reason, resumable=resumable))
+        text.show(text.console(), text.line(said, "bold yellow"))
     return typer.Exit(ExitCode.INCONCLUSIVE)

@@ -13,7 +13,7 @@ from conformance.report import text
 from conformance.report.text import line
 from conformance.versions.runs import Progress
 
-LOG_LINES = 20
+LOG_LINES = 10
 """Lines of progress of the runs of a gate in a log that is no terminal."""
 
 
@@ -39,6 +39,11 @@ class Watcher:
         trace: TracebackType | None,
     ) -> None:
         self._open.__exit__(kind, error, trace)
+
+    def say(self, what: str) -> None:
+        """Tell what begins."""
+        text.show(self._where, line(what))
+        self._seen, self._told = {}, 0
 
     def watch(self, progress: Mapping[str, Progress]) -> None:
         """Take in how far the runs are."""
@@ -72,8 +77,7 @@ def ending(
     """Yield the last lines: where the results are, what they took, and what to look at next."""
     yield Text()
     yield line("results: " + ", ".join(map(str, files.values())))
-    if seconds:
-        yield line("took: " + ", ".join(f"{name} {took:.1f} s" for name, took in seconds.items()))
+    yield line("took: " + ", ".join(f"{name} {took:.1f} s" for name, took in seconds.items()))
     worst = _worst(found)
     if worst is not None:
         side = "candidate" if worst.after else "baseline"
@@ -87,7 +91,7 @@ def _worst(found: Comparison) -> Row | None:
     return next((rows[group.cases[0]] for group in causes), None) or next(iter(rows.values()), None)
 
 
-def no_answer(reason: str, *, resumable: bool) -> Text:
+def no_answer(reason: str, *, resumable: bool) -> str:
     """Return the one line of a gate that came to no comparison."""
     go_on = "; the same command with --resume goes on, and nothing measured is lost"
-    return line(f"Inconclusive: {reason}{go_on if resumable else ''}", "bold yellow")
+    return f"Inconclusive: {reason}{go_on if resumable else ''}"

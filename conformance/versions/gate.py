@@ -12,10 +12,12 @@ from pathlib import Path
 
 from conformance.judging.comparison import Comparison, Side
 from conformance.versions.ready import Ready
-from conformance.versions.runs import Asked, Run, Watch, finished, run_all, whole
+from conformance.versions.runs import Asked, Run, Watcher, finished, run_all, whole
 
 BASELINE, CANDIDATE, RETRY = "baseline", "candidate", "retry"
 """The names of the runs, and of their files in the directory of the gate."""
+ANSWER = "gate.json"
+"""The file there that says what `--json` prints."""
 
 Sides = tuple[Side, Side]
 
@@ -28,7 +30,7 @@ class Gate:
     candidate: Ready
     asked: Asked
     directory: Path
-    watch: Watch
+    watcher: Watcher
     holding: tuple[int, ...] = ()
     """Descriptors that the runs inherit."""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -55,6 +57,7 @@ def forget(directory: Path) -> None:
     for name in (BASELINE, CANDIDATE, RETRY):
         for suffix in (".jsonl", ".log"):
             (directory / f"{name}{suffix}").unlink(missing_ok=True)
+    (directory / ANSWER).unlink(missing_ok=True)
 
 
 def measured(gate: Gate) -> Sides:
@@ -84,6 +87,8 @@ def retried(gate: Gate, sides: Sides, compared: Callable[[Side, Side], Compariso
     blocking = tuple(row.case for row in compared(before, after).rows if row.blocks and row.after)
     if not blocking:
         return sides
+    cases = "1 case" if len(blocking) == 1 else f"{len(blocking)} cases"
+    gate.watcher.say(f"{cases} would block; once more in the candidate")
     run = replace(gate.run(RETRY), asked=Asked(blocking, (), gate.asked.workers))
     _finish(gate, [run], 1)
     return before, replace(after, retries=(whole(run),))
@@ -92,4 +97,4 @@ def retried(gate: Gate, sides: Sides, compared: Callable[[Side, Side], Compariso
 def _finish(gate: Gate, runs: Sequence[Run], at_once: int) -> None:
     """Run what an earlier gate in this directory did not finish."""
     left = [run for run in runs if finished(run) is None]
-    gate.seconds.update(run_all(left, at_once, gate.watch, gate.holding))
+    gate.seconds.update(run_all(left, at_once, gate.watcher.watch, gate.holding))

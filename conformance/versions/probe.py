@@ -1,7 +1,7 @@
 """One case in one environment after another, against the version where it was good."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -58,24 +58,41 @@ def answer(good: Result, result: Result | None) -> Answer:
     return Answer.BAD if change(good, result).blocks else Answer.GOOD
 
 
-def probe(step: Step, case: str, directory: Path, using: Tools, holding: Sequence[int]) -> Probe:
-    """Run the case in the environment of a step; what was run there already is read.
+@dataclass
+class Prober:
+    """Runs one case in the environments of steps, each once."""
 
-    Raises:
-        UsageError: the directory holds the results of something else.
-    """
-    prepared = ready(step.environment, using)
-    if isinstance(prepared, NotReady):
-        return Probe(step, None, prepared.reason, prepared.seconds)
-    name = "".join(each if each.isalnum() or each in ".-_" else "-" for each in step.title)
-    run = Run(step.title, prepared, Asked((case,)), directory / f"{name}.jsonl")
-    took = 0.0
-    try:
-        if finished(run) is None:
-            took = sum(run_all([run], 1, lambda _: None, holding).values())
-        return Probe(step, whole(run).cases[case], "", prepared.seconds + took)
-    except RunError as error:
-        return Probe(step, None, str(error), prepared.seconds)
+    case: str
+    directory: Path
+    using: Tools
+    holding: tuple[int, ...]
+    done: dict[str, Probe] = field(default_factory=dict)
+    """By the title of the step, in the order of the search."""
+
+    def probe(self, step: Step) -> Probe:
+        """Run the case in the environment of a step; what was run there already is read.
+
+        Raises:
+            UsageError: the directory holds the results of something else.
+        """
+        if step.title not in self.done:
+            self.done[step.title] = self._probed(step)
+        return self.done[step.title]
+
+    def _probed(self, step: Step) -> Probe:
+        prepared = ready(step.environment, self.using)
+        if isinstance(prepared, NotReady):
+            return Probe(step, None, prepared.reason, prepared.seconds)
+        name = "".join(each if each.isalnum() or each in ".-_" else "-" for each in step.title)
+        path = self.directory / f"{name}.jsonl"
+        run = Run(step.title, prepared, Asked((self.case,)), path)
+        took = 0.0
+        try:
+            if finished(run) is None:
+                took = sum(run_all([run], 1, lambda _: None, self.holding).values())
+            return Probe(step, whole(run).cases[self.case], "", prepared.seconds + took)
+        except RunError as error:
+            return Probe(step, None, str(error), prepared.seconds + took)
 
 
 def released_steps(base: Environment, package: str, good: str, bad: str, uv: Uv) -> list[Step]:

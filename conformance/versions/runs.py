@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Protocol
 
 from conformance.errors import UsageError
 from conformance.judging.parts import read_begun
@@ -85,6 +86,16 @@ class Progress:
 
 Watch = Callable[[Mapping[str, Progress]], None]
 """Is told now and then how far each run is, by name."""
+
+
+class Watcher(Protocol):
+    """Shows to somebody how far some runs are."""
+
+    def say(self, what: str) -> None:
+        """Tell what begins."""
+
+    def watch(self, progress: Mapping[str, Progress]) -> None:
+        """Take in how far the runs are."""
 
 
 class RunError(Exception):
