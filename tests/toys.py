@@ -1,16 +1,29 @@
 """Commands on the toys of `fake_index.py`, as somebody types them."""
 
+import io
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import ClassVar
+from unittest.mock import patch
+
+import pytest
+
+from conformance.cli import main
+from conformance.versions.uv import find_uv
 
 Ran = subprocess.CompletedProcess[str]
 
 
 class Shell:
     """Runs one command on the toys, in a directory of the test."""
+
+    _settings: ClassVar[dict[str, str]] = {}
+    """With which uv was found last; the next that differs makes it look anew."""
 
     def __init__(self, name: str, given: Mapping[str, str], file: Path, directory: Path) -> None:
         self.name = name
@@ -23,14 +36,22 @@ class Shell:
         return [sys.executable, "-m", "conformance.cli", self.name, *self.common, *arguments]
 
     def run(self, *arguments: str, **more: str) -> Ran:
-        return subprocess.run(
-            self.command(*arguments),
-            env={**self.given, **more},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
+        """Run the command in this process, whose import is paid once; its runs are real ones."""
+        given = {**self.given, **more}
+        if (settings := _uv_settings(given)) != self._settings:
+            find_uv.cache_clear()
+            Shell._settings = settings
+        argv = ["conformance", self.name, *self.common, *arguments]
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            patch.dict(os.environ, given, clear=True),
+            patch.object(sys, "argv", argv),
+            redirect_stdout(out),
+            redirect_stderr(err),
+            pytest.raises(SystemExit) as ended,
+        ):
+            main()
+        return Ran(argv, int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
     def start(self, *arguments: str, **more: str) -> "subprocess.Popen[str]":
         command = self.command(*arguments)
@@ -43,6 +64,16 @@ class Shell:
         path = self.results / f"{name}.jsonl"
         lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
         return [line for line in lines if line.endswith(b"\n")]
+
+
+def forget_uv() -> None:
+    """Let what comes after these tests find uv with its own settings."""
+    find_uv.cache_clear()
+    Shell._settings = {}
+
+
+def _uv_settings(given: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in given.items() if name.startswith(("UV_", "PIP_"))}
 
 
 def only(*cases: str) -> list[str]:

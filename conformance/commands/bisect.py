@@ -180,7 +180,7 @@ def _tell(case: Case, prober: Prober, found: Found[Step], *, as_json: bool) -> N
         return
     parts: list[RenderableType] = [text.line(_headline(case, found), "bold red"), text.line("")]
     if (after := prober.probe(found.first_bad).result) is not None:
-        parts += [text.case_report(after.outcome, after.judgement), text.line("")]
+        parts += [text.case_facts(after.outcome, after.judgement), text.line("")]
     parts.append(text.line(f"next: {next_command(case, found)}"))
     text.show(text.console(), Group(*parts))
 

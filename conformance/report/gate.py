@@ -58,10 +58,10 @@ class Watcher:
     def _log(self) -> None:
         done = sum(each.done for each in self._seen.values())
         planned = sum(each.planned for each in self._seen.values())
-        step = done * LOG_LINES // planned if planned else 0
-        if step > self._told:
+        enough = max(1, planned // LOG_LINES)
+        if done - self._told >= enough or done == planned > self._told:
             text.show(self._where, line(self._sentence()))
-        self._told = max(step, self._told)
+            self._told = done
 
     def _sentence(self) -> str:
         return ", ".join(

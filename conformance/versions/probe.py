@@ -110,7 +110,8 @@ def released_steps(base: Environment, package: str, good: str, bad: str, uv: Uv)
         )
     releases = [good, *newer(package, good, uv, until=bad)]
     if Version(releases[-1]) != last:
-        raise UsageError(f"the index has no {package} {bad}; the last before is {releases[-1]}")
+        there = ", ".join(releases[1:]) or "nothing up to there"
+        raise UsageError(f"the index has no {package} {bad}; after {good} it has {there}")
     return [
         Step(f"{package} {each}", with_requirement(base, f"{package}=={each}")) for each in releases
     ]
