@@ -105,10 +105,27 @@ def _reads_well(shell: Shell, said: str) -> None:
 def test_a_reviewed_exception_is_no_block_and_is_not_retried(shell: Shell) -> None:
     (shell.directory / "reviewed.toml").write_text(ACCEPTED)
     accept = ("--accept", str(shell.directory / "reviewed.toml"))
-    done = shell.run(*STEP, *only(SAME, REGRESSED), *accept)
+    done = shell.run(*STEP, *only(SAME, REGRESSED), *accept, "-n", "64")
     assert done.returncode == 0, done.stdout
     assert "1 accepted; 1 same" in done.stdout
     assert not (shell.results / "retry.jsonl").exists()
+    assert done.stderr.splitlines()[-2:] == [
+        "baseline 2 of 2 cases",
+        "baseline 2 of 2 cases, candidate 2 of 2 cases",
+    ], "where there are not cores enough for both, one runs after the other"
+
+
+def test_what_is_accepted_later_keeps_its_retry(shell: Shell) -> None:
+    cases = only(REGRESSED, WORSENED)
+    assert shell.run(*STEP, *cases).returncode == 1
+    before = shell.lines("retry")
+    (shell.directory / "reviewed.toml").write_text(ACCEPTED)
+    accept = ("--accept", str(shell.directory / "reviewed.toml"))
+    done = shell.run(*STEP, *cases, *accept, "--resume", "--json", TOY_DIES_AT=WORSENED)
+    counts = json.loads(done.stdout)["counts"]
+    assert (counts["accepted"], counts["worsened"], counts["regressed"]) == (1, 1, 0)
+    assert [len(row["after"]) for row in json.loads(done.stdout)["rows"]] == [2, 2]
+    assert shell.lines("retry") == before
 
 
 def test_against_itself_it_lists_what_is_flaky(shell: Shell) -> None:

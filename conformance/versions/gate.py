@@ -10,7 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from conformance.errors import UsageError
 from conformance.judging.comparison import Comparison, Side
+from conformance.judging.results import Results, read_results
 from conformance.versions.ready import Ready
 from conformance.versions.runs import Asked, Run, Watcher, finished, run_all, whole
 
@@ -79,19 +81,39 @@ def measured(gate: Gate) -> Sides:
 def retried(gate: Gate, sides: Sides, compared: Callable[[Side, Side], Comparison]) -> Sides:
     """Run once more, in the candidate, the cases that would block; both attempts are kept.
 
+    A retry that an earlier gate in this directory finished counts, also when more is accepted now.
+
     Raises:
-        UsageError: the directory holds a retry of another gate.
         RunError: the retry did not come to its end.
     """
     before, after = sides
-    blocking = tuple(row.case for row in compared(before, after).rows if row.blocks and row.after)
-    if not blocking:
-        return sides
-    cases = "1 case" if len(blocking) == 1 else f"{len(blocking)} cases"
-    gate.watcher.say(f"{cases} would block; once more in the candidate")
-    run = replace(gate.run(RETRY), asked=Asked(blocking, (), gate.asked.workers))
-    _finish(gate, [run], 1)
-    return before, replace(after, retries=(whole(run),))
+    rows = compared(before, after).rows
+    blocking = tuple(row.case for row in rows if row.blocks and row.after)
+    kept = _kept_retry(gate, after.run)
+    if kept is None or not kept.cases.keys() >= set(blocking):
+        kept = _retry(gate, blocking) if blocking else None
+    return before, replace(after, retries=(kept,) if kept else ())
+
+
+def _kept_retry(gate: Gate, candidate: Results) -> Results | None:
+    try:
+        found = read_results(gate.file(RETRY))
+    except UsageError:  # there is none, or it was broken off
+        return None
+    same = found.header.versions == candidate.header.versions
+    return found if found.footer.complete and same else None
+
+
+def _retry(gate: Gate, cases: tuple[str, ...]) -> Results:
+    count = "1 case" if len(cases) == 1 else f"{len(cases)} cases"
+    gate.watcher.say(f"{count} would block; once more in the candidate")
+    run = replace(gate.run(RETRY), asked=Asked(cases, (), gate.asked.workers))
+    try:
+        _finish(gate, [run], 1)
+    except UsageError:  # what is there is the retry of other cases
+        run.results.unlink()
+        _finish(gate, [run], 1)
+    return whole(run)
 
 
 def _finish(gate: Gate, runs: Sequence[Run], at_once: int) -> None:

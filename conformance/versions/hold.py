@@ -28,12 +28,17 @@ def held(directory: Path) -> Iterator[int]:
             f"cannot write to {directory}: {error.strerror}; give --results another directory"
         ) from None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(descriptor, directory)
         yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, directory: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise UsageError(
             f"{directory} is in use by another command, or by runs that it left behind; "
             "wait for them, or give --results another directory"
         ) from None
-    finally:
-        os.close(descriptor)
