@@ -2,6 +2,7 @@
 
 import json
 import math
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,15 +20,26 @@ from fake_index import (
 )
 from hypothesis import given as given_by
 from hypothesis import strategies as st
-from toys import Shell, forget_uv
+from test_compare import (
+    CORRUPT,
+    HUNG,
+    LOADS_NOT,
+    LOADS_NOT_OTHERWISE,
+    PASS,
+    result,
+)
+from test_verdicts import stopped
+from toys import Shell, forget_uv, wait_for
 from typer.testing import CliRunner
 
 from conformance.cli import app
 from conformance.commands.bisect import command
 from conformance.errors import UsageError
+from conformance.judging.results import Result
+from conformance.roundtrip.outcome import NoResultKind
 from conformance.versions.bisect import Answer, EndError, Found, bisect
 from conformance.versions.environments import Environment, Environments
-from conformance.versions.probe import base_of
+from conformance.versions.probe import answer, base_of
 
 EXPECTED = Path(__file__).with_name("expected") / "bisect-regressed.json"
 GOOD, BAD, SKIPPED = Answer.GOOD, Answer.BAD, Answer.SKIPPED
@@ -89,6 +101,28 @@ def test_wrong_ends_are_an_error_after_two_probes(ends: tuple[Answer, Answer]) -
     assert (raised.value.first, raised.value.last) == ends
 
 
+@pytest.mark.parametrize(
+    ("good", "result", "said"),
+    [
+        (PASS, PASS, GOOD),
+        (PASS, CORRUPT, BAD),
+        (PASS, HUNG, BAD),
+        (PASS, result(stopped(NoResultKind.KILLED)), BAD),
+        (PASS, result(stopped(NoResultKind.SKIPPED)), SKIPPED),
+        (PASS, result(stopped(NoResultKind.OUT_OF_MEMORY)), SKIPPED),
+        (PASS, result(stopped(NoResultKind.HARNESS_ERROR)), SKIPPED),
+        (PASS, None, SKIPPED),
+        (LOADS_NOT, PASS, GOOD),
+        (LOADS_NOT, LOADS_NOT_OTHERWISE, GOOD),
+        (LOADS_NOT, CORRUPT, BAD),
+    ],
+)
+def test_bad_is_what_would_block_an_upgrade_from_the_good_one(
+    good: Result, result: Result | None, said: Answer
+) -> None:
+    assert answer(good, result) is said
+
+
 @pytest.fixture(scope="module")
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("scratch")
@@ -126,10 +160,10 @@ def test_it_tells_a_line_a_probe_the_failure_and_what_is_next(shell: Shell) -> N
         "next: conformance gate --baseline 'toyquant==1.0 toyhost==1.0' "
         f"--candidate 'toyquant==1.1 toyhost==1.0' --select '{STEM}.*.cpu'"
     )
-    answer = json.loads(shell.run(REGRESSED, *MOVED, "--resume", "--json").stdout)
-    seconds = [probe.pop("seconds") for probe in answer["probes"]]
+    told = json.loads(shell.run(REGRESSED, *MOVED, "--resume", "--json").stdout)
+    seconds = [probe.pop("seconds") for probe in told["probes"]]
     assert len(seconds) == 3
-    assert answer == json.loads(EXPECTED.read_text(encoding="utf-8"))
+    assert told == json.loads(EXPECTED.read_text(encoding="utf-8"))
 
 
 def test_resume_runs_nothing_again(shell: Shell) -> None:
@@ -140,6 +174,18 @@ def test_resume_runs_nothing_again(shell: Shell) -> None:
     anew = shell.run(CRASHES, *MOVED, TOY_DIES_AT=CRASHES)
     assert anew.returncode == 3
     assert "no result at the good end, toyquant 1.0: the run toyquant 1.0 did not" in anew.stderr
+
+
+def test_broken_off_it_keeps_what_was_probed(shell: Shell) -> None:
+    over = ("--over", "toy1.0", "--over", "toy2.0")
+    going = shell.start(REGRESSED, *over, TOY_WAITS_AT=REGRESSED)
+    wait_for(lambda: len(shell.lines("toy1.0")) == 1)
+    going.send_signal(signal.SIGINT)
+    _, said = going.communicate(timeout=60)
+    assert going.returncode == 3
+    assert said.endswith("broken off; the same command with --resume keeps what was probed\n")
+    done = shell.run(REGRESSED, *over, "--resume")
+    assert done.stdout.startswith(f"toy2.0 is the first bad one for {REGRESSED}; toy1.0 is good")
 
 
 def test_a_version_that_cannot_be_measured_is_named(shell: Shell) -> None:

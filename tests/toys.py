@@ -56,7 +56,11 @@ class Shell:
     def start(self, *arguments: str, **more: str) -> "subprocess.Popen[str]":
         command = self.command(*arguments)
         return subprocess.Popen(
-            command, env={**self.given, **more}, stdout=subprocess.PIPE, text=True
+            command,
+            env={**self.given, **more},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
 
     def lines(self, name: str) -> list[bytes]:

@@ -21,6 +21,7 @@ from conformance.report import text
 from conformance.report.gate import Watcher, ending, no_answer
 from conformance.selection import chosen
 from conformance.session import axes_of
+from conformance.versions.cache import write_whole
 from conformance.versions.environments import Environment, find, load_environments
 from conformance.versions.gate import ANSWER, Gate, Sides, forget, measured, retried
 from conformance.versions.hold import held
@@ -135,12 +136,12 @@ def _compared(before: Side, after: Side, accept: Path | None) -> Comparison:
 def _tell(gate: Gate, found: Comparison, *, as_json: bool, self_check: bool) -> None:
     decision = found.steadiness if self_check else found.decision
     answer = json.dumps(_json(gate, found), indent=1)
-    (gate.directory / ANSWER).write_text(f"{answer}\n", encoding="utf-8")
     if as_json:
         print(answer)
     else:
         shown = report.self_check_report(found) if self_check else report.report(found)
         text.show(text.console(), Group(shown, *ending(found, gate.files, gate.seconds)))
+    write_whole(gate.directory / ANSWER, f"{answer}\n".encode())
     raise typer.Exit(decision.exit_code)
 
 
