@@ -3,25 +3,80 @@
 uv takes it as `UV_FIND_LINKS`, offline and with a cache of its own, so real environments are made
 of it in half a second and nothing is downloaded.
 
-`toyquant` 1.0, 1.1 and 2.0 differ in `toyquant/behaviour.json`: what becomes of each toy case.
-`toyhost` knows the cases, and its 2.0 needs toyquant 1.1 or newer. `toysuite` brings a package
-`conformance` that depends on nothing else and runs the toy cases: it is the `suite` of the
-environments below, so whatever starts `-m conformance.cli run` in an environment can be tested.
+`toyquant` 1.0, 1.1 and 2.0 differ in `toyquant/behaviour.json`: what becomes of each case.
+`toyhost` knows how to ask, and its 2.0 needs toyquant 1.1 or newer. `toysuite` is the suite as it
+runs now, with the cases, the judging, the results files and the command line as they are; only
+what runs a case is `toy_runner.py`, which asks toyhost. What the suite imports is taken from the
+Python that runs the tests, on which no environment is asked for it. It is the `suite` of the
+environments below.
 """
 
 import json
 import os
+import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 
-from conformance.versions.suite_wheel import zipped
+from conformance.versions.suite_wheel import suite_files, zipped
+
+STEM = "flux-tiny.int8wo"
+SAME = f"{STEM}.quantize_.pickle.cpu"
+FIXED = f"{STEM}.quantize_.pickle-sharded.cpu"
+IMPROVED = f"{STEM}.quantize_.safetensors.cpu"
+CHANGED = f"{STEM}.quantize_.safetensors-sharded.cpu"
+WORSENED = f"{STEM}.quantize_.state-dict.cpu"
+REGRESSED = f"{STEM}.quantize_.state-dict-mmap.cpu"
+ADDED = f"{STEM}.quantize_.torchao-safetensors.cpu"
+LOST = f"{STEM}.torchao-config.pickle.cpu"
+UNKNOWN = f"{STEM}.torchao-config.pickle-sharded.cpu"
+HANGS = f"{STEM}.torchao-config.safetensors.cpu"
+CRASHES = f"{STEM}.torchao-config.safetensors-sharded.cpu"
+FLAKY = f"{STEM}.torchao-config.state-dict.cpu"
+MOVES = f"{STEM}.torchao-config.state-dict-mmap.cpu"
+"""It cannot be measured with toyquant 1.1, and breaks in 2.0."""
 
 BEHAVIOUR: Mapping[str, Mapping[str, str]] = {
-    "1.0": {"steady": "pass", "mended": "load-failed", "broken": "pass"},
-    "1.1": {"steady": "pass", "mended": "load-failed", "broken": "pass", "new": "pass"},
-    "2.0": {"steady": "pass", "mended": "pass", "broken": "load-failed", "new": "pass"},
+    "1.0": {
+        SAME: "passes",
+        FIXED: "loads not",
+        IMPROVED: "corrupts",
+        CHANGED: "loads not",
+        WORSENED: "loads not",
+        REGRESSED: "passes",
+        LOST: "passes",
+        HANGS: "passes",
+        CRASHES: "passes",
+        FLAKY: "passes",
+        MOVES: "passes",
+    },
+    "1.1": {
+        SAME: "passes",
+        FIXED: "loads not",
+        IMPROVED: "corrupts",
+        CHANGED: "loads not",
+        WORSENED: "loads not",
+        REGRESSED: "loads not",
+        ADDED: "passes",
+        LOST: "passes",
+        HANGS: "hangs",
+        CRASHES: "passes",
+        FLAKY: "passes",
+    },
+    "2.0": {
+        SAME: "passes",
+        FIXED: "passes",
+        IMPROVED: "loads not",
+        CHANGED: "loads not otherwise",
+        WORSENED: "corrupts",
+        REGRESSED: "loads not",
+        ADDED: "passes",
+        HANGS: "hangs",
+        CRASHES: "crashes",
+        FLAKY: "fails once",
+        MOVES: "loads not",
+    },
 }
-"""toyquant -> toy case -> what becomes of it."""
+"""toyquant -> case -> what becomes of it; what is left out cannot be measured."""
 
 HOST = '''"""A stand-in for diffusers."""
 import json
@@ -32,26 +87,14 @@ import toyquant
 __version__ = "{version}"
 
 
+def quantizer():
+    """Return the version of toyquant that is installed."""
+    return toyquant.__version__
+
+
 def outcomes():
-    """Return toy case -> what becomes of it with the toyquant that is installed."""
+    """Return case -> what becomes of it with the toyquant that is installed."""
     return json.loads(files(toyquant).joinpath("behaviour.json").read_text())
-'''
-SUITE = '''"""`python -m conformance.cli run --results FILE`: the toy cases."""
-import json
-import sys
-
-import toyhost
-
-
-def main():
-    arguments = sys.argv[1:]
-    assert arguments[:2] == ["run", "--results"], arguments
-    with open(arguments[2], "w") as file:
-        json.dump(toyhost.outcomes(), file)
-
-
-if __name__ == "__main__":
-    main()
 '''
 ENVIRONMENTS = """
 [[environment]]
@@ -117,6 +160,15 @@ def toyquant(folder: Path, version: str, source: str = "", says: str = "") -> Pa
     return wheel(folder, "toyquant", version, files)
 
 
+def toysuite() -> dict[str, str]:
+    """Return the files of the running suite, with another runner."""
+    files = {name: content.decode() for name, content in suite_files()}
+    runner = Path(__file__).with_name("toy_runner.py").read_text(encoding="utf-8")
+    borrowed = f"import sys\nsys.path.append({sysconfig.get_path('purelib')!r})\n"
+    start = files["conformance/__init__.py"] + borrowed
+    return {**files, "conformance/__init__.py": start, "conformance/runner.py": runner}
+
+
 def build_index(folder: Path) -> Path:
     """Write all wheels."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -134,8 +186,7 @@ def build_index(folder: Path) -> Path:
         "    raise RuntimeError(f'no {name} without a host')\n"
     )
     wheel(folder, "diffusers", "0.1", {"diffusers/__init__.py": lazy})
-    suite = {"conformance/__init__.py": '__version__ = "toy"\n', "conformance/cli.py": SUITE}
-    wheel(folder, "toysuite", "1.0", suite, ("toyhost",))
+    wheel(folder, "toysuite", "1.0", toysuite(), ("toyhost",))
     return folder
 
 

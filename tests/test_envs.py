@@ -11,8 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fake_index import build_index, environments_file, toyquant, variables
+from fake_index import FIXED, build_index, environments_file, toyquant, variables
 
+from conformance.judging.results import read_results
+from conformance.judging.verdicts import Verdict
 from conformance.versions.cache import Cache
 from conformance.versions.environments import Environment, Environments, find, load_environments
 from conformance.versions.layer import LAYERS, layer
@@ -74,9 +76,12 @@ def test_what_was_asked_for_is_installed_and_runs(
 ) -> None:
     answer = is_ready(ready(toys.named["toy2.0"], kept))
     assert answer.versions == {"toyquant": "2.0", "toyhost": "2.0"}
-    done = run_in(answer, ["-m", "conformance.cli", "run", "--results", str(tmp_path / "r.json")])
+    command = ["-m", "conformance.cli", "run", "--results", str(tmp_path / "r.jsonl")]
+    done = run_in(answer, [*command, "--select", FIXED])
     assert done.returncode == 0, done.stderr
-    assert json.loads((tmp_path / "r.json").read_text())["mended"] == "pass"
+    found = read_results(tmp_path / "r.jsonl")
+    assert found.cases[FIXED].judgement.verdict is Verdict.PASS
+    assert found.header.versions["toyquant"] == "2.0"
 
 
 def test_nothing_of_the_caller_leaks(

@@ -143,6 +143,12 @@ def _first(names: Sequence[str], count: int) -> list[str]:
 
 def case_report(outcome: Outcome, judgement: Judgement) -> Group:
     """Return everything about one case: how it ended, the ladder, findings, failure, rerun."""
+    again = line(f"again: {rerun_command(outcome.case)}")
+    return Group(case_facts(outcome, judgement), again)
+
+
+def case_facts(outcome: Outcome, judgement: Judgement) -> Group:
+    """Return the same without the rerun, for a case that was run in another environment."""
     parts: list[RenderableType] = [ending(judgement), ladder(outcome, judgement.stage)]
     if outcome.storage_only:
         parts.append(line(f"storage only: {outcome.storage_only}"))
@@ -155,7 +161,6 @@ def case_report(outcome: Outcome, judgement: Judgement) -> Group:
         parts.append(findings_table(outcome.findings))
     if outcome.failure:
         parts += _failure_parts(outcome.failure)
-    parts.append(line(f"again: {rerun_command(outcome.case)}"))
     return Group(*parts)
 
 

@@ -10,12 +10,14 @@ from conformance.versions.environments import Environment
 from conformance.versions.uv import Uv, UvError
 
 FOLLOWED = ("torchao", "diffusers", "torch")
-MOST = 20
-"""Releases of one package that are asked for; more would be a mistake in the file."""
+MOST = 100
+"""Releases of one package that are asked for; more would be a mistake."""
 
 
-def newer(package: str, version: str, uv: Uv) -> list[str]:
+def newer(package: str, version: str, uv: Uv, until: str = "") -> list[str]:
     """Return the releases of a package after this version, oldest first; looks at the index.
+
+    With `until` the last of them is that version, if the index has it.
 
     Raises:
         UvError: the index cannot be reached, or must not be.
@@ -23,7 +25,7 @@ def newer(package: str, version: str, uv: Uv) -> list[str]:
     if uv.variables.get("UV_OFFLINE", "0") not in ("", "0", "false"):
         raise UvError("UV_OFFLINE is set; unset it to look at the index")
     found: list[str] = []
-    limit = ""
+    limit = f",<={until}" if until else ""
     while len(found) < MOST:
         try:
             text = uv.run(

@@ -71,7 +71,7 @@ def _without_extras(requirements: list[str] | tuple[str, ...]) -> Iterator[str]:
 def suite_wheel(package: Path = PACKAGE) -> SuiteWheel:
     """Pack the running suite."""
     says = declared(package)
-    files = dict(sorted(_files(package)))
+    files = dict(sorted(suite_files(package)))
     entry_points = _entry_points(says)
     digest = hashlib.sha256(repr((says.requirements, entry_points)).encode())
     for name, content in files.items():
@@ -87,7 +87,7 @@ def suite_wheel(package: Path = PACKAGE) -> SuiteWheel:
     return SuiteWheel(f"{base}-py3-none-any.whl", version, zipped(files, f"{about}/RECORD"))
 
 
-def _files(package: Path) -> Iterator[tuple[str, bytes]]:
+def suite_files(package: Path = PACKAGE) -> Iterator[tuple[str, bytes]]:
     """Yield the files of the package; what a checkout keeps beside it goes inside."""
     for path in package.rglob("*"):
         inside = path.relative_to(package)

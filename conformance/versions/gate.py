@@ -1,0 +1,122 @@
+"""May we upgrade? The same cases in two environments, side by side.
+
+    Gate ──measured──> Side, Side ──compared──> Comparison ──retried──> Side, Side
+
+`compared` is the pure comparison (`judging/comparison.py`); everything here runs something.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from conformance.errors import UsageError
+from conformance.judging.comparison import Comparison, Side
+from conformance.judging.results import Results, read_results
+from conformance.versions.ready import Ready
+from conformance.versions.runs import Asked, Run, Watcher, finished, run_all, whole
+
+BASELINE, CANDIDATE, RETRY = "baseline", "candidate", "retry"
+"""The names of the runs, and of their files in the directory of the gate."""
+ANSWER = "gate.json"
+"""The file there that says what `--json` prints."""
+
+Sides = tuple[Side, Side]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Two environments that are ready, and what to run in both."""
+
+    baseline: Ready
+    candidate: Ready
+    asked: Asked
+    directory: Path
+    watcher: Watcher
+    holding: tuple[int, ...] = ()
+    """Descriptors that the runs inherit."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """What each run took, by name; a run that an earlier gate finished has no entry."""
+
+    def run(self, name: str) -> Run:
+        """Return the run of this name."""
+        ready = self.baseline if name == BASELINE else self.candidate
+        return Run(name, ready, self.asked, self.file(name))
+
+    def file(self, name: str) -> Path:
+        """Return where the results of a run go."""
+        return self.directory / f"{name}.jsonl"
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """The results that are there, by the name of their run."""
+        places = {name: self.file(name) for name in (BASELINE, CANDIDATE, RETRY)}
+        return {name: path for name, path in places.items() if path.is_file()}
+
+
+def forget(directory: Path) -> None:
+    """Remove what an earlier gate left in the directory, for one that starts anew."""
+    for name in (BASELINE, CANDIDATE, RETRY):
+        for suffix in (".jsonl", ".log"):
+            (directory / f"{name}{suffix}").unlink(missing_ok=True)
+    (directory / ANSWER).unlink(missing_ok=True)
+
+
+def measured(gate: Gate) -> Sides:
+    """Run the cases in both environments, at the same time where there are cores for it.
+
+    Raises:
+        UsageError: the directory holds results of another gate.
+        RunError: a run did not come to its end.
+    """
+    runs = [gate.run(BASELINE), gate.run(CANDIDATE)]
+    at_once = 2 if 2 * gate.asked.workers <= (os.cpu_count() or 1) else 1
+    _finish(gate, runs, at_once)
+    before, after = (Side(whole(run)) for run in runs)
+    # The exchange old -> new belongs here: what the baseline wrote, read by the baseline and by
+    # the candidate, gives further cases of the two sides. Everything below takes them as they come.
+    return before, after
+
+
+def retried(gate: Gate, sides: Sides, compared: Callable[[Side, Side], Comparison]) -> Sides:
+    """Run once more, in the candidate, the cases that would block; both attempts are kept.
+
+    A retry that an earlier gate in this directory finished counts, also when more is accepted now.
+
+    Raises:
+        RunError: the retry did not come to its end.
+    """
+    before, after = sides
+    rows = compared(before, after).rows
+    blocking = tuple(row.case for row in rows if row.blocks and row.after)
+    kept = _kept_retry(gate, after.run)
+    if kept is None or not kept.cases.keys() >= set(blocking):
+        kept = _retry(gate, blocking) if blocking else None
+    return before, replace(after, retries=(kept,) if kept else ())
+
+
+def _kept_retry(gate: Gate, candidate: Results) -> Results | None:
+    try:
+        found = read_results(gate.file(RETRY))
+    except UsageError:  # there is none, or it was broken off
+        return None
+    same = found.header.versions == candidate.header.versions
+    return found if found.footer.complete and same else None
+
+
+def _retry(gate: Gate, cases: tuple[str, ...]) -> Results:
+    count = "1 case" if len(cases) == 1 else f"{len(cases)} cases"
+    gate.watcher.say(f"{count} would block; once more in the candidate")
+    run = replace(gate.run(RETRY), asked=Asked(cases, (), gate.asked.workers))
+    try:
+        _finish(gate, [run], 1)
+    except UsageError:  # what is there is the retry of other cases
+        run.results.unlink()
+        _finish(gate, [run], 1)
+    return whole(run)
+
+
+def _finish(gate: Gate, runs: Sequence[Run], at_once: int) -> None:
+    """Run what an earlier gate in this directory did not finish."""
+    left = [run for run in runs if finished(run) is None]
+    gate.seconds.update(run_all(left, at_once, gate.watcher.watch, gate.holding))

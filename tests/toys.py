@@ -1,0 +1,93 @@
+"""Commands on the toys of `fake_index.py`, as somebody types them."""
+
+import io
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import ClassVar
+from unittest.mock import patch
+
+import pytest
+
+from conformance.cli import main
+from conformance.versions.uv import find_uv
+
+Ran = subprocess.CompletedProcess[str]
+
+
+class Shell:
+    """Runs one command on the toys, in a directory of the test."""
+
+    _settings: ClassVar[dict[str, str]] = {}
+    """With which uv was found last; the next that differs makes it look anew."""
+
+    def __init__(self, name: str, given: Mapping[str, str], file: Path, directory: Path) -> None:
+        self.name = name
+        self.given = {**given, "TOY_ATTEMPTS": str(directory)}
+        self.directory = directory
+        self.results = directory / "results"
+        self.common = ["--environments", str(file), "--results", str(self.results)]
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "conformance.cli", self.name, *self.common, *arguments]
+
+    def run(self, *arguments: str, **more: str) -> Ran:
+        """Run the command in this process, whose import is paid once; its runs are real ones."""
+        given = {**self.given, **more}
+        if (settings := _uv_settings(given)) != self._settings:
+            find_uv.cache_clear()
+            Shell._settings = settings
+        argv = ["conformance", self.name, *self.common, *arguments]
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            patch.dict(os.environ, given, clear=True),
+            patch.object(sys, "argv", argv),
+            redirect_stdout(out),
+            redirect_stderr(err),
+            pytest.raises(SystemExit) as ended,
+        ):
+            main()
+        return Ran(argv, int(ended.value.code or 0), out.getvalue(), err.getvalue())
+
+    def start(self, *arguments: str, **more: str) -> "subprocess.Popen[str]":
+        command = self.command(*arguments)
+        return subprocess.Popen(
+            command,
+            env={**self.given, **more},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def lines(self, name: str) -> list[bytes]:
+        """Return the whole lines of a results file; none where there is no file yet."""
+        path = self.results / f"{name}.jsonl"
+        lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
+        return [line for line in lines if line.endswith(b"\n")]
+
+
+def forget_uv() -> None:
+    """Let what comes after these tests find uv with its own settings."""
+    find_uv.cache_clear()
+    Shell._settings = {}
+
+
+def _uv_settings(given: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in given.items() if name.startswith(("UV_", "PIP_"))}
+
+
+def only(*cases: str) -> list[str]:
+    """Return the options that select these cases."""
+    return [part for case in cases for part in ("--select", case)]
+
+
+def wait_for(there: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait until something is so; fail when it does not come."""
+    deadline = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.05)
