@@ -105,14 +105,18 @@ with_wheel() {
   printf '%s\n' "${words[*]}"
 }
 
+is_python() {
+  "$python" -c 'import sys; sys.exit(sys.version_info < tuple(map(int, sys.argv[1].split("."))))' "$1"
+}
+
 # Installs the suite, and of what it requires only what starts runs elsewhere.
 install_suite() {
   local root suite pip
   root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
   suite=${CONFORMANCE_SUITE:-$root}
-  "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
-    refuse "PYTHON=$python is no Python 3.10 or newer"
+  is_python 3.10 || refuse "PYTHON=$python is no Python 3.10 or newer"
   echo "gate.sh: installing $suite" >&2
+  unset PYTHONPATH PYTHONHOME # what the caller has there must not stand in the place of the suite
   "$python" -m venv "$work/venv" || inconclusive 'no virtual environment can be made'
   python=$work/venv/bin/python conformance=$work/venv/bin/conformance
   pip=("$python" -m pip install --quiet --disable-pip-version-check --no-warn-conflicts)
@@ -127,7 +131,10 @@ for line in requires("quantized-checkpoint-conformance") or ():
     if name not in left_out and "extra ==" not in line:
         print(line)
 END
-  if [[ -f $root/ci/constraints.txt ]]; then pip+=(-c "$root/ci/constraints.txt"); fi
+  # The pins are those of Python 3.11; some of them have no release for 3.10.
+  if [[ -f $root/ci/constraints.txt ]] && is_python 3.11; then
+    pip+=(-c "$root/ci/constraints.txt")
+  fi
   "${pip[@]}" -r "$work/requirements.txt" || inconclusive 'what the suite requires cannot be installed'
 }
 

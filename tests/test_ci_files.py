@@ -182,6 +182,9 @@ def test_a_wrong_command_is_one_line(arguments: list[str], said: str, place: Pla
 def test_a_command_or_python_that_is_missing_is_one_line(place: Place) -> None:
     ended = place.gate(PYTHON="no-such-python")
     assert (ended.code, ended.stderr.count("\n"), place.left) == (2, 1, [])
+    ended = place.run("--baseline", OLD, "--candidate", NEW, PYTHON="false")
+    assert (ended.code, place.left) == (2, [])
+    assert ended.stderr.startswith("gate.sh: PYTHON=false is no Python 3.10 or newer")
     (place.here.parent / "bin" / "conformance").unlink()
     ended = place.gate(PATH="/usr/bin:/bin")
     assert (ended.code, ended.stderr.count("\n"), place.left) == (2, 1, [])
@@ -322,7 +325,11 @@ def suite_stand_in(directory: Path) -> Path:
 
 def test_the_suite_is_installed_without_what_only_runs_need(place: Place, tmp_path: Path) -> None:
     wheel = suite_stand_in(tmp_path)
-    ended = place.run("--baseline", OLD, "--candidate", NEW, CONFORMANCE_SUITE=str(wheel))
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "stand_in_suite.py").write_text("raise SystemExit('the wrong suite')\n")
+    variables = {"CONFORMANCE_SUITE": str(wheel), "PYTHONPATH": str(other)}
+    ended = place.run("--baseline", OLD, "--candidate", NEW, **variables)
     assert (ended.code, ended.stderr) == (0, f"gate.sh: installing {wheel}\n")
     assert [call[:3] for call in ended.calls] == [["gate", "--baseline", OLD]]
     assert place.left == ["conformance-gate", "conformance-gate/gate.txt"]
