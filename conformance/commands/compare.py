@@ -16,6 +16,7 @@ from conformance.judging.comparison import Comparison, Decision, Side, compare
 from conformance.judging.results import Results, read_results
 from conformance.report import comparison as report
 from conformance.report import text
+from conformance.report.markdown import markdown
 from conformance.session import axes_of
 
 EPILOG = """Examples:
@@ -23,6 +24,8 @@ EPILOG = """Examples:
 [bold]conformance compare torchao-0.17.jsonl torchao-0.18.jsonl[/]
 
 [bold]conformance compare before.jsonl after.jsonl --accept reviewed.toml --json[/]
+
+[bold]conformance compare before.jsonl after.jsonl --markdown >> "$GITHUB_STEP_SUMMARY"[/]
 
 [bold]conformance compare once.jsonl again.jsonl --self-check[/]  (what is flaky)
 
@@ -43,8 +46,13 @@ def command(
         bool, typer.Option("--self-check", help="Two runs of the same versions: what is flaky?")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print Markdown, for the summary of a CI job.")
+    ] = False,
 ) -> None:
     """Compare two results files: may we upgrade, and what would break?"""
+    if as_markdown and (as_json or self_check):
+        raise UsageError("--markdown goes with neither --json nor --self-check; give one of them")
     sides = Side(read_results(before)), Side(read_results(after), _read_all(retry or ()))
     today = datetime.now(timezone.utc).date()
     accepted = acceptances(accept, (side.run for side in sides))
@@ -52,6 +60,8 @@ def command(
     decision, shown = _self_check(found) if self_check else (found.decision, report.report(found))
     if as_json:
         print(json.dumps(report.to_json(found), indent=1))
+    elif as_markdown:
+        print(markdown(found), end="")
     else:
         text.show(text.console(), shown)
     raise typer.Exit(decision.exit_code)

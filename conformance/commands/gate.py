@@ -19,11 +19,21 @@ from conformance.judging.summary import ExitCode
 from conformance.report import comparison as report
 from conformance.report import text
 from conformance.report.gate import Watcher, ending, no_answer
+from conformance.report.markdown import markdown
 from conformance.selection import chosen
 from conformance.session import axes_of
 from conformance.versions.cache import write_whole
 from conformance.versions.environments import Environment, find, load_environments
-from conformance.versions.gate import ANSWER, Gate, Sides, forget, measured, retried
+from conformance.versions.gate import (
+    ANSWER,
+    SUMMARY,
+    Gate,
+    Sides,
+    forget,
+    measured,
+    retried,
+)
+from conformance.versions.gate_exchange import axes_with, exchanged, read_again
 from conformance.versions.hold import held
 from conformance.versions.ready import NotReady, Ready
 from conformance.versions.runs import Asked, RunError, ending_like_ctrl_c
@@ -70,6 +80,12 @@ def command(
     self_check: Annotated[
         bool, typer.Option("--self-check", help="The baseline against itself: what is flaky?")
     ] = False,
+    exchange: Annotated[
+        bool,
+        typer.Option(
+            "--exchange/--no-exchange", help="The candidate reads what the baseline wrote, too."
+        ),
+    ] = True,
     workers: Annotated[int, typer.Option("-n", min=1, help="Engines at work in each run.")] = 1,
     file: Annotated[
         Path | None,
@@ -90,13 +106,13 @@ def command(
         try:
             ready = _both_ready(pair)
             with Watcher() as watcher:
-                gate = Gate(*ready, asked, results, watcher, (hold,))
+                gate = Gate(*ready, asked, results, watcher, (hold,), exchange=exchange)
                 gate.seconds["environments"] = time.monotonic() - started
                 sides = _sides(gate, accept, self_check=self_check)
         except (RunError, _NotReadyError, KeyboardInterrupt) as error:
             raise _inconclusive(error, as_json=as_json) from None
         gate.seconds["in all"] = time.monotonic() - started
-        _tell(gate, _compared(*sides, accept), as_json=as_json, self_check=self_check)
+        _tell(gate, _compared(gate, *sides, accept), as_json=as_json, self_check=self_check)
 
 
 class _NotReadyError(Exception):
@@ -124,13 +140,20 @@ def _sides(gate: Gate, accept: Path | None, *, self_check: bool) -> Sides:
     sides = measured(gate)
     if self_check:
         return sides
-    return retried(gate, sides, lambda before, after: _compared(before, after, accept))
+    if gate.exchange:
+        started = time.monotonic()
+        sides = exchanged(gate, sides)
+        gate.seconds["exchange"] = time.monotonic() - started
+    sides = retried(gate, sides, lambda old, new: _compared(gate, old, new, accept))
+    blocking = [row.case for row in _compared(gate, *sides, accept).rows if row.blocks]
+    return read_again(gate, sides, blocking)
 
 
-def _compared(before: Side, after: Side, accept: Path | None) -> Comparison:
+def _compared(gate: Gate, before: Side, after: Side, accept: Path | None) -> Comparison:
     today = datetime.now(timezone.utc).date()
     accepted = acceptances(accept, (before.run, after.run))
-    return compare(before, after, axes_of(all_cases().values()), accepted, today)
+    axes = axes_with(gate, axes_of(all_cases().values()))
+    return compare(before, after, axes, accepted, today)
 
 
 def _tell(gate: Gate, found: Comparison, *, as_json: bool, self_check: bool) -> None:
@@ -142,6 +165,7 @@ def _tell(gate: Gate, found: Comparison, *, as_json: bool, self_check: bool) -> 
         shown = report.self_check_report(found) if self_check else report.report(found)
         text.show(text.console(), Group(shown, *ending(found, gate.files, gate.seconds)))
     write_whole(gate.directory / ANSWER, f"{answer}\n".encode())
+    write_whole(gate.directory / SUMMARY, markdown(found).encode())
     raise typer.Exit(decision.exit_code)
 
 

@@ -8,6 +8,7 @@ from types import TracebackType
 from rich.progress import TaskID
 from rich.text import Text
 
+from conformance.case import all_cases
 from conformance.judging.comparison import Comparison, Row
 from conformance.report import text
 from conformance.report.text import line
@@ -81,7 +82,9 @@ def ending(
     worst = _worst(found)
     if worst is not None:
         side = "candidate" if worst.after else "baseline"
-        yield line(f"look: conformance show {worst.case} --results {files[side]}")
+        round_trip = f"conformance show {worst.case} --results {files[side]}"
+        drawn = f"conformance matrix {files.get('exchange')}"
+        yield line(f"look: {round_trip if worst.case in all_cases() else drawn}")
 
 
 def _worst(found: Comparison) -> Row | None:

@@ -63,10 +63,10 @@ def to_text(renderable: RenderableType, width: int = LOG_WIDTH) -> str:
 
 def line(text: str, style: str = "") -> Text:
     """Return text that is neither read as markup nor wrapped."""
-    return Text(_printable(text), style, no_wrap=True, overflow="ignore")
+    return Text(printable(text), style, no_wrap=True, overflow="ignore")
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Leave out what would control a terminal, or could not be written: libraries say anything."""
     return ESCAPE.sub("", text).encode("utf-8", "replace").decode("utf-8")
 
@@ -130,7 +130,7 @@ def findings_table(findings: Sequence[Finding]) -> Table:
         column.overflow = "fold"
     for (check, *others), paths in list(alike.items())[:FINDINGS_SHOWN]:
         path = "\n".join(_first(paths, PATHS_SHOWN))
-        table.add_row(*(Text(_printable(cell)) for cell in (check, path, *others)))
+        table.add_row(*(Text(printable(cell)) for cell in (check, path, *others)))
     if len(alike) > FINDINGS_SHOWN:
         table.add_row("...", f"and {len(alike) - FINDINGS_SHOWN} more")
     return table
@@ -224,7 +224,7 @@ def causes_list(causes: Iterable[CauseGroup], skipped: bool = False) -> list[Tex
 def _cause(group: CauseGroup) -> Iterator[Text]:
     ended = group.cause.ending
     style = COLOURS[ended] if isinstance(ended, Verdict) else "dim"
-    yield line(_shortened(str(group.cause)), style)
+    yield line(shortened(str(group.cause)), style)
     count = line(f"  {_cases(len(group.cases))}")
     if group.unexpected:
         count.append(f", {group.unexpected} not as expected", "bold red")
@@ -238,7 +238,7 @@ def _cases(count: int) -> str:
     return "1 case" if count == 1 else f"{count} cases"
 
 
-def _shortened(text: str) -> str:
+def shortened(text: str) -> str:
     """Cut out the middle: what broke stands at the start or, in a traceback, at the end."""
     if len(text) <= CAUSE_LENGTH:
         return text

@@ -6,10 +6,12 @@
 """
 
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from conformance.case import all_cases
 from conformance.errors import UsageError
 from conformance.judging.comparison import Comparison, Side
 from conformance.judging.results import Results, read_results
@@ -18,8 +20,15 @@ from conformance.versions.runs import Asked, Run, Watcher, finished, run_all, wh
 
 BASELINE, CANDIDATE, RETRY = "baseline", "candidate", "retry"
 """The names of the runs, and of their files in the directory of the gate."""
+EXCHANGE, AGAIN = "exchange", "exchange-retry"
+"""The names of what `gate_exchange` measures."""
+CHECKPOINTS = "checkpoints"
+"""The folder there that holds what the baseline wrote."""
+SUMMARY = "gate.md"
+"""The file there that says it for the summary of a CI job."""
 ANSWER = "gate.json"
 """The file there that says what `--json` prints."""
+NAMES = (BASELINE, CANDIDATE, RETRY, EXCHANGE, AGAIN)
 
 Sides = tuple[Side, Side]
 
@@ -35,6 +44,8 @@ class Gate:
     watcher: Watcher
     holding: tuple[int, ...] = ()
     """Descriptors that the runs inherit."""
+    exchange: bool = True
+    """Does the candidate read what the baseline wrote, too?"""
     seconds: dict[str, float] = field(default_factory=dict)
     """What each run took, by name; a run that an earlier gate finished has no entry."""
 
@@ -50,16 +61,18 @@ class Gate:
     @property
     def files(self) -> dict[str, Path]:
         """The results that are there, by the name of their run."""
-        places = {name: self.file(name) for name in (BASELINE, CANDIDATE, RETRY)}
+        places = {name: self.file(name) for name in NAMES}
         return {name: path for name, path in places.items() if path.is_file()}
 
 
 def forget(directory: Path) -> None:
     """Remove what an earlier gate left in the directory, for one that starts anew."""
-    for name in (BASELINE, CANDIDATE, RETRY):
+    for name in NAMES:
         for suffix in (".jsonl", ".log"):
             (directory / f"{name}{suffix}").unlink(missing_ok=True)
-    (directory / ANSWER).unlink(missing_ok=True)
+    for name in (ANSWER, SUMMARY):
+        (directory / name).unlink(missing_ok=True)
+    shutil.rmtree(directory / CHECKPOINTS, ignore_errors=True)
 
 
 def measured(gate: Gate) -> Sides:
@@ -73,8 +86,6 @@ def measured(gate: Gate) -> Sides:
     at_once = 2 if 2 * gate.asked.workers <= (os.cpu_count() or 1) else 1
     _finish(gate, runs, at_once)
     before, after = (Side(whole(run)) for run in runs)
-    # The exchange old -> new belongs here: what the baseline wrote, read by the baseline and by
-    # the candidate, gives further cases of the two sides. Everything below takes them as they come.
     return before, after
 
 
@@ -88,7 +99,10 @@ def retried(gate: Gate, sides: Sides, compared: Callable[[Side, Side], Compariso
     """
     before, after = sides
     rows = compared(before, after).rows
-    blocking = tuple(row.case for row in rows if row.blocks and row.after)
+    # A checkpoint of the baseline is no case that a run can be asked for: it is read again.
+    blocking = tuple(
+        row.case for row in rows if row.blocks and row.after and row.case in all_cases()
+    )
     kept = _kept_retry(gate, after.run)
     if kept is None or not kept.cases.keys() >= set(blocking):
         kept = _retry(gate, blocking) if blocking else None

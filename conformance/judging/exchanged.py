@@ -1,0 +1,36 @@
+"""The cells of an exchange as results, for a comparison of two readers of the same checkpoints."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from conformance.judging.exchange import Cell
+from conformance.judging.judge import judge
+from conformance.judging.results import Result, Results
+from conformance.roundtrip.outcome import NoResult, NoResultKind, Outcome, Stage
+
+
+def as_result(cell: Cell, case_id: str) -> Result:
+    """Return what the reader of a cell gets by the case's own loader, under this id."""
+    outcome = _outcome(cell, case_id)
+    return Result(outcome, judge(outcome, ()))
+
+
+def _outcome(cell: Cell, case_id: str) -> Outcome:
+    if cell.readings is not None:
+        return replace(cell.readings.loader, case=case_id)
+    reason = cell.nothing.reason if cell.nothing else ""
+    nothing = NoResult(NoResultKind.HARNESS_ERROR, reason, Stage.LOAD)
+    return Outcome(case_id, no_result=nothing)
+
+
+def joined(results: Results, more: Iterable[Result]) -> Results:
+    """Return the results with further cases."""
+    return replace(results, cases={**results.cases, **{each.outcome.case: each for each in more}})
+
+
+def was_saved(result: Result) -> bool:
+    """Did the writer of a round trip come as far as a checkpoint?"""
+    outcome = result.outcome
+    stages = list(Stage)
+    unsaved = outcome.failure and stages.index(outcome.failure.stage) < stages.index(Stage.LOAD)
+    return not (outcome.no_result or unsaved)

@@ -1,0 +1,67 @@
+"""The files for other people's CI are linted, the linters find what is wrong, and they agree."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[1]
+WORKFLOWS = [*sorted((ROOT / ".github" / "workflows").glob("*.yml")), ROOT / "ci/example-gate.yml"]
+
+
+def lint(tool: str, *arguments: object) -> None:
+    program = Path(sys.executable).with_name(tool)
+    done = subprocess.run(
+        [program, *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_shell_entries_are_linted() -> None:
+    lint("shellcheck", ROOT / "ci" / "gate.sh", ROOT / ".ci" / "run")
+
+
+def test_the_workflows_are_linted() -> None:
+    lint("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *WORKFLOWS)
+    lint("zizmor", "--offline", "--no-progress", "--no-config", *WORKFLOWS)
+
+
+def test_what_is_wrong_is_found(tmp_path: Path) -> None:
+    script = tmp_path / "entry.sh"
+    script.write_text("#!/bin/bash\ncat $1\n")
+    with pytest.raises(AssertionError, match="SC2086"):
+        lint("shellcheck", script)
+    good = (ROOT / ".github/workflows/gate.yml").read_text()
+    bad = tmp_path / "bad.yml"
+    bad.write_text(good.replace("runs-on:", "runs-in:"))
+    with pytest.raises(AssertionError, match="runs-in"):
+        lint("check-jsonschema", "--builtin-schema", "vendor.github-workflows", bad)
+    workflow = tmp_path / ".github" / "workflows" / "bad.yml"
+    workflow.parent.mkdir(parents=True)
+    workflow.write_text(good.replace('"$SHARDS"', "${{ inputs.baseline }}"))
+    with pytest.raises(AssertionError, match="template-injection"):
+        lint("zizmor", "--offline", "--no-progress", "--no-config", workflow)
+
+
+def test_inputs_reach_the_shell_only_as_variables() -> None:
+    for path in WORKFLOWS:
+        for job in YAML(typ="safe").load(path)["jobs"].values():
+            for step in job.get("steps", ()):
+                assert "${{" not in step.get("run", "")
+
+
+def test_the_workflow_and_its_example_agree() -> None:
+    load = YAML(typ="safe").load
+    called = load(ROOT / ".github/workflows/gate.yml")
+    inputs = called["on"]["workflow_call"]["inputs"]
+    jobs = load(ROOT / "ci" / "example-gate.yml")["jobs"]
+    names = [job["with"].get("name", inputs["name"]["default"]) for job in jobs.values()]
+    assert len({*names}) == len(names), "two calls would overwrite each other's artifacts"
+    for job in jobs.values():
+        assert set(job["with"]) <= set(inputs)
+        assert {name for name in inputs if inputs[name].get("required")} <= set(job["with"])
+    runs = [step["run"] for step in called["jobs"]["gate"]["steps"] if "run" in step]
+    assert runs == [".conformance-suite/ci/gate.sh --merge", ".conformance-suite/ci/gate.sh"]
+    assert called["permissions"] == {"contents": "read"}
