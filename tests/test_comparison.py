@@ -150,6 +150,8 @@ def test_a_retry_that_breaks_otherwise_still_blocks() -> None:
     assert [row.case for row in found.broken] == [A]
     assert found.decision is Decision.BLOCKED
     assert "load-failed, then corrupt" in to_text(report(found))
+    again = compared({A: PASS}, {A: BREAKS}, retry={A: BREAKS})
+    assert "load-failed (2 times)" in to_text(report(again))
 
 
 def test_a_retry_that_breaks_where_the_run_did_not_is_flaky() -> None:

@@ -23,7 +23,7 @@ from conformance.report.text import causes_list, line
 
 JSON_VERSION = 1
 """Raised with every change after which an old reader would misread the JSON."""
-ROWS_SHOWN = 30
+ROWS_SHOWN = 12
 NAMES_SHOWN = 3
 MAIN = ("torchao", "diffusers", "torch")
 """The distributions that a headline names first."""
@@ -196,8 +196,11 @@ def _table(rows: tuple[Row, ...]) -> Iterator[RenderableType]:
 
 
 def _endings(attempts: tuple[Result, ...]) -> str:
-    """Name how each attempt ended, the first one first."""
-    return ", then ".join(_ending(each) for each in attempts) or "absent"
+    """Name how each attempt ended, the first one first; once when all ended alike."""
+    ends = [_ending(each) for each in attempts]
+    if len(ends) > 1 and len(set(ends)) == 1:
+        return f"{ends[0]} ({len(ends)} times)"
+    return ", then ".join(ends) or "absent"
 
 
 def _ending(result: Result) -> str:
