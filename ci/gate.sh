@@ -186,17 +186,12 @@ gate() {
   return "$code"
 }
 
-# Of the results where there are some; otherwise of what the gate printed.
+# What the gate wrote for it; without an answer, what the gate printed.
 summary() {
-  local code=$1 compared=0 arguments=("$results/baseline.jsonl" "$results/candidate.jsonl" --markdown)
-  if [[ -n $accept ]]; then arguments+=(--accept "$accept"); fi
-  if [[ -f $results/retry.jsonl ]]; then arguments+=(--retry "$results/retry.jsonl"); fi
-  if ((code != 2)) && [[ -f ${arguments[0]} && -f ${arguments[1]} ]]; then
-    "$conformance" compare "${arguments[@]}" >"$work/summary.md" || compared=$?
-    if ((compared != 2)) && [[ -s $work/summary.md ]]; then
-      cat "$work/summary.md"
-      return
-    fi
+  local code=$1
+  if [[ -s $results/gate.md ]]; then
+    cat "$results/gate.md"
+    return
   fi
   printf '## The gate gave no answer (exit code %s)\n\n' "$code"
   head -c 10000 "$results/gate.txt" | sed 's/^/    /'

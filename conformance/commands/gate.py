@@ -30,6 +30,7 @@ from conformance.versions.gate import (
     Gate,
     Sides,
     forget,
+    forget_answer,
     measured,
     retried,
 )
@@ -100,6 +101,7 @@ def command(
     acceptances(accept, ())
     asked = Asked(tuple(globs or ()), tuple(markers or ()), workers)
     with held(results) as hold, ending_like_ctrl_c():
+        forget_answer(results)
         if not resume:
             forget(results)
         started = time.monotonic()

@@ -70,9 +70,13 @@ def forget(directory: Path) -> None:
     for name in NAMES:
         for suffix in (".jsonl", ".log"):
             (directory / f"{name}{suffix}").unlink(missing_ok=True)
+    shutil.rmtree(directory / CHECKPOINTS, ignore_errors=True)
+
+
+def forget_answer(directory: Path) -> None:
+    """Remove what an earlier gate answered: one that is broken off now has no answer."""
     for name in (ANSWER, SUMMARY):
         (directory / name).unlink(missing_ok=True)
-    shutil.rmtree(directory / CHECKPOINTS, ignore_errors=True)
 
 
 def measured(gate: Gate) -> Sides:
