@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,16 +20,19 @@ from conformance.versions.bisect import Answer, EndError, Found, bisect
 from conformance.versions.environments import Environment, Environments, load_environments
 from conformance.versions.environments import find as find_environment
 from conformance.versions.hold import held
-from conformance.versions.make import Tools, tools
+from conformance.versions.make import Tools, ready, tools
 from conformance.versions.probe import (
+    CHECKPOINTS,
     Probe,
     Prober,
+    ReadingProber,
     Step,
     answer,
     base_of,
     listed_steps,
     released_steps,
 )
+from conformance.versions.ready import NotReady
 from conformance.versions.runs import ending_like_ctrl_c
 from conformance.versions.uv import UvError
 
@@ -43,6 +47,9 @@ EPILOG = """Examples:
 
 [bold]conformance bisect CASE --env torchao0.18.0 --over torchao==0.17.0 \
 --over ./torchao-0.18.0.dev1-py3-none-any.whl[/]
+
+[bold]conformance bisect CASE --writer torchao0.15.0 --package torchao --good 0.15.0 \
+--bad 0.18.0[/]  (which reader is the first that cannot read it)
 
 A version is bad when it would block an upgrade from the good one: a worse verdict, a hang, a \
 crash. One where the case cannot be measured is skipped.
@@ -65,6 +72,10 @@ def command(
         list[str] | None,
         typer.Option(metavar="ENV", help="Any list, in order, good to bad; repeatable."),
     ] = None,
+    writer: Annotated[
+        str,
+        typer.Option(metavar="ENV", help="Writes the checkpoint that the versions only read."),
+    ] = "",
     results: Annotated[Path, typer.Option(metavar="DIR", help="Where results and logs go.")] = (
         Path("conformance-bisect")
     ),
@@ -89,14 +100,26 @@ def command(
     with held(results) as hold, ending_like_ctrl_c():
         if not resume:
             _forget(results)
-        prober = Prober(case.id, results, using, (hold,))
         try:
+            prober = _prober(case, results, using, hold, writer and find_environment(writer, known))
             _tell(case, prober, _found(prober, steps), as_json=as_json)
         except _NoAnswerError as error:
             raise _inconclusive(str(error)) from None
         except KeyboardInterrupt:
             again = "broken off; the same command with --resume keeps what was probed"
             raise _inconclusive(again) from None
+
+
+def _prober(
+    case: Case, results: Path, using: Tools, hold: int, writer: Environment | str
+) -> Prober:
+    """Return what probes round trips or, with a writer, readings of what that one wrote."""
+    if isinstance(writer, str):
+        return Prober(case.id, results, using, (hold,))
+    prepared = ready(writer, using)
+    if isinstance(prepared, NotReady):
+        raise _NoAnswerError(prepared.reason)
+    return ReadingProber(case.id, results, using, (hold,), writer=prepared)
 
 
 class _NoAnswerError(Exception):
@@ -122,6 +145,7 @@ def _forget(directory: Path) -> None:
     for suffix in ("jsonl", "log"):
         for path in directory.glob(f"*.{suffix}"):
             path.unlink()
+    shutil.rmtree(directory / CHECKPOINTS, ignore_errors=True)
 
 
 def _found(prober: Prober, steps: Sequence[Step]) -> Found[Step]:
@@ -181,7 +205,7 @@ def _tell(case: Case, prober: Prober, found: Found[Step], *, as_json: bool) -> N
     parts: list[RenderableType] = [text.line(_headline(case, found), "bold red"), text.line("")]
     if (after := prober.probe(found.first_bad).result) is not None:
         parts += [text.case_facts(after.outcome, after.judgement), text.line("")]
-    parts.append(text.line(f"next: {next_command(case, found)}"))
+    parts.append(text.line(f"next: {next_command(case, found, prober)}"))
     text.show(text.console(), Group(*parts))
 
 
@@ -196,11 +220,14 @@ def _headline(case: Case, found: Found[Step]) -> str:
     )
 
 
-def next_command(case: Case, found: Found[Step]) -> str:
+def next_command(case: Case, found: Found[Step], prober: Prober) -> str:
     """Return the command that shows what else the first bad version breaks for the scheme."""
     ends = (_named(each.environment) for each in (found.last_good, found.first_bad))
     baseline, candidate = map(shlex.quote, ends)
     glob = shlex.quote(f"{case.subject.name}.{case.scheme.name}.*.{case.device}")
+    if isinstance(prober, ReadingProber):
+        writer = shlex.quote(_named(prober.writer.environment))
+        return f"conformance exchange -w {writer} -r {baseline} -r {candidate} -s {glob}"
     return f"conformance gate --baseline {baseline} --candidate {candidate} --select {glob}"
 
 
@@ -216,7 +243,7 @@ def _json(case: Case, prober: Prober, found: Found[Step]) -> dict[str, Any]:
         "last_good": found.last_good.title,
         "skipped_between": [each.title for each in found.between],
         "headline": _headline(case, found),
-        "next": next_command(case, found),
+        "next": next_command(case, found, prober),
         "probes": [_probe(each) for each in prober.done.values()],
     }
 

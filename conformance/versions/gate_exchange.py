@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 
 from conformance.case import find
 from conformance.judging.comparison import Side
@@ -26,8 +25,8 @@ from conformance.versions.gate import (
     Gate,
     Sides,
 )
+from conformance.versions.parties import party_of
 from conformance.versions.party import Party
-from conformance.versions.ready import Ready, start_in
 
 
 def exchanged(gate: Gate, sides: Sides) -> Sides:
@@ -92,13 +91,8 @@ def _plan(gate: Gate, cases: Sequence[str], readers: Sequence[str]) -> Plan:
     )
 
 
-def _ready(gate: Gate, name: str) -> Ready:
-    return gate.baseline if name == BASELINE else gate.candidate
-
-
 def _party(gate: Gate, name: str) -> Party:
-    ready = _ready(gate, name)
-    return Party(name, ready.versions, partial(start_in, ready))
+    return party_of(gate.baseline if name == BASELINE else gate.candidate, name)
 
 
 def _member_label(gate: Gate, name: str) -> str:

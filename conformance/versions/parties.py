@@ -25,7 +25,12 @@ def parties(
     for each in ready_all(distinct.values(), using):
         name = each.environment.name
         if isinstance(each, Ready):
-            made[name] = Party(name, each.versions, partial(start_in, each))
+            made[name] = party_of(each, name)
         else:
             made[name] = Absent(name, each.reason)
     return {name: made[each.name] for name, each in wanted.items()}
+
+
+def party_of(ready: Ready, name: str) -> Party:
+    """Return an environment that is ready as a party of an exchange."""
+    return Party(name, ready.versions, partial(start_in, ready))

@@ -1,5 +1,6 @@
 """One case in one environment after another, against the version where it was good."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,18 +9,26 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from conformance.case import find as find_case
 from conformance.errors import UsageError
 from conformance.judging.compare import change
+from conformance.judging.exchange import label
+from conformance.judging.exchanged import as_result
 from conformance.judging.results import Result
+from conformance.roundtrip.engine import TIMEOUT
 from conformance.roundtrip.outcome import NoResultKind
 from conformance.versions.bisect import Answer
 from conformance.versions.environments import Environment, Environments, find, with_requirement
+from conformance.versions.exchange import exchange, plan
 from conformance.versions.make import Tools, ready
-from conformance.versions.ready import NotReady
+from conformance.versions.parties import party_of
+from conformance.versions.ready import NotReady, Ready
 from conformance.versions.refresh import newer
 from conformance.versions.runs import Asked, Run, RunError, finished, run_all, whole
 from conformance.versions.uv import Uv
 
+CHECKPOINTS = "checkpoints"
+"""The folder that holds what the writer wrote."""
 UNSAID = (NoResultKind.SKIPPED, NoResultKind.OUT_OF_MEMORY, NoResultKind.HARNESS_ERROR)
 """What says nothing of the library. A hang and a crash do: whoever upgrades has them too."""
 
@@ -83,6 +92,9 @@ class Prober:
         prepared = ready(step.environment, self.using)
         if isinstance(prepared, NotReady):
             return Probe(step, None, prepared.reason, prepared.seconds)
+        return self._measured(step, prepared)
+
+    def _measured(self, step: Step, prepared: Ready) -> Probe:
         name = "".join(each if each.isalnum() or each in ".-_" else "-" for each in step.title)
         path = self.directory / f"{name}.jsonl"
         run = Run(step.title, prepared, Asked((self.case,)), path)
@@ -93,6 +105,30 @@ class Prober:
             return Probe(step, whole(run).cases[self.case], "", prepared.seconds + took)
         except RunError as error:
             return Probe(step, None, str(error), prepared.seconds + took)
+
+
+@dataclass
+class ReadingProber(Prober):
+    """Has the environments of steps read what another one wrote: once, for all of them."""
+
+    writer: Ready = field(kw_only=True)
+
+    def _measured(self, step: Step, prepared: Ready) -> Probe:
+        started = time.monotonic()
+        asked = plan(
+            [party_of(self.writer, self.writer.environment.name)],
+            [party_of(prepared, step.title)],
+            [find_case(self.case)],
+            [self.case],
+            (self.directory / CHECKPOINTS).resolve(),
+            TIMEOUT,
+        )
+        (cell,) = exchange(asked)
+        took = prepared.seconds + time.monotonic() - started
+        if cell.nothing is not None:
+            return Probe(step, None, cell.nothing.reason, took)
+        written = f"{self.case}@{label(self.writer.versions)}"
+        return Probe(step, as_result(cell, written), "", took)
 
 
 def released_steps(base: Environment, package: str, good: str, bad: str, uv: Uv) -> list[Step]:
