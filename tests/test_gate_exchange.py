@@ -18,11 +18,13 @@ from conformance.report.gate import Watcher
 from conformance.roundtrip.kept import Readings
 from conformance.roundtrip.outcome import Failure, Outcome, Stage
 from conformance.session import axes_of
+from conformance.versions import gate_exchange
 from conformance.versions.environments import Environment
+from conformance.versions.exchange import Plan
 from conformance.versions.gate import Gate, Sides
 from conformance.versions.gate_exchange import axes_with, exchange_id, exchanged, read_again
 from conformance.versions.ready import Ready
-from conformance.versions.runs import Asked
+from conformance.versions.runs import Asked, RunError
 
 CASE = "flux-tiny.int8wo.quantize_.state-dict.cpu"
 BROKEN = "flux-tiny.int8wo.quantize_.safetensors.cpu"
@@ -108,6 +110,18 @@ def test_both_sides_read_what_the_baseline_could_write(gate: Gate, both: Sides) 
         assert list(side.run.cases) == [CASE, BROKEN, own]
         assert side.run.cases[own].judgement.verdict == "pass"
         assert next(step.stage for step in side.run.cases[own].outcome.steps) is Stage.LOAD
+
+
+def test_an_exchange_that_measured_nothing_is_no_answer(
+    gate: Gate, ran: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def died(plan: Plan, *_: object) -> list[Cell]:
+        nothing = Nothing(Unmeasured.NO_RESULT, "the writer ended before this case")
+        return [Cell(CASE, "w", reader, nothing=nothing) for reader in plan.readers]
+
+    monkeypatch.setattr(gate_exchange, "_run", died)
+    with pytest.raises(RunError, match="measured nothing: the writer ended before this case"):
+        exchanged(gate, ran)
 
 
 def test_a_reading_that_would_block_is_read_again(gate: Gate, both: Sides) -> None:

@@ -89,8 +89,8 @@ def measured(gate: Gate) -> Sides:
     runs = [gate.run(BASELINE), gate.run(CANDIDATE)]
     at_once = 2 if 2 * gate.asked.workers <= (os.cpu_count() or 1) else 1
     _finish(gate, runs, at_once)
-    before, after = (Side(whole(run)) for run in runs)
-    return before, after
+    baseline, candidate = runs
+    return Side(whole(baseline)), Side(whole(candidate))
 
 
 def retried(gate: Gate, sides: Sides, compared: Callable[[Side, Side], Comparison]) -> Sides:

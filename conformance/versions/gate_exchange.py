@@ -27,6 +27,7 @@ from conformance.versions.gate import (
 )
 from conformance.versions.parties import party_of
 from conformance.versions.party import Party
+from conformance.versions.runs import RunError
 
 
 def exchanged(gate: Gate, sides: Sides) -> Sides:
@@ -34,6 +35,7 @@ def exchanged(gate: Gate, sides: Sides) -> Sides:
 
     Raises:
         UsageError: the directory holds the exchange of another gate.
+        RunError: the baseline could read nothing of what it should have written.
     """
     before, after = sides
     cases = _written(gate, before)
@@ -43,6 +45,9 @@ def exchanged(gate: Gate, sides: Sides) -> Sides:
     cells = _run(_plan(gate, cases, (BASELINE, CANDIDATE)), gate, EXCHANGE)
     own = _member_label(gate, BASELINE)
     wrote = [cell for cell in cells if cell.reader == own]
+    if all(cell.verdict is None for cell in wrote):
+        why = next((cell.nothing.reason for cell in wrote if cell.nothing), "no reading ended")
+        raise RunError(f"the exchange measured nothing: {why}")
     read = [cell for cell in cells if cell.reader != own]
     return _with(gate, before, wrote), _with(gate, after, read)
 
