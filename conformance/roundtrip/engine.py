@@ -104,6 +104,14 @@ class Worker:
         self.process.join()
         self.connection.close()
 
+    def ended(self) -> bool:
+        """Has the process ended? Then nothing of it is kept."""
+        if self.process.is_alive():
+            return False
+        self.connection.close()
+        self.process.close()
+        return True
+
     def close(self) -> None:
         """Let the process end by itself, and end it if it does not."""
         self.send(None)
@@ -134,6 +142,7 @@ class Engine:
         self.directory = Path(tempfile.mkdtemp(prefix="conformance-"))
         self._at_work: Worker | None = None
         self._readers: dict[str, Worker] = {}
+        self._dismissed: list[Worker] = []
         self._count = 0
 
     def __enter__(self) -> "Engine":
@@ -151,7 +160,7 @@ class Engine:
         """End the workers and remove every file."""
         if self._at_work is not None:
             self._at_work.close()
-        for reader in self._readers.values():
+        for reader in (*self._readers.values(), *self._dismissed):
             reader.close()
         shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -200,16 +209,27 @@ class Engine:
             reader.close()
             raise
         self._readers[alike if reader.spent else UNSPENT] = reader
+        if UNSPENT not in self._readers:  # it gets ready while the next case is written
+            self._readers[UNSPENT] = self._new_reader()
         return outcome
 
     def _reader_for(self, alike: str) -> Worker:
         """Take a reader that imported nothing yet, or only what it read such a checkpoint with."""
         for other in self._readers.keys() - {alike, UNSPENT}:
-            self._readers.pop(other).close()
+            self._dismiss(self._readers.pop(other))
         for key in (alike, UNSPENT):
             if key in self._readers:
                 return self._readers.pop(key)
+        return self._new_reader()
+
+    def _new_reader(self) -> Worker:
         return Worker(self._reader, str(self.directory / worker.LOG))
+
+    def _dismiss(self, reader: Worker) -> None:
+        """Let a reader end while others work, and forget those that have ended."""
+        reader.send(None)
+        self._dismissed = [each for each in self._dismissed if not each.ended()]
+        self._dismissed.append(reader)
 
 
 def probe() -> dict[tuple[str, str], str]:
