@@ -12,7 +12,7 @@ from pathlib import Path
 
 import toyhost
 
-from conformance import environment, session
+from conformance import session
 from conformance.case import Case
 from conformance.errors import UsageError
 from conformance.roundtrip.outcome import (
@@ -26,7 +26,6 @@ from conformance.roundtrip.outcome import (
     Step,
 )
 
-vars(environment)["DISTRIBUTIONS"] = ("toyquant", "toyhost")
 vars(session)["packaged"] = tuple
 LIMIT = 0.2
 SAVED = (Step(Stage.SAVE, 0.002),)

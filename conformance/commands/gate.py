@@ -20,6 +20,7 @@ from conformance.report import comparison as report
 from conformance.report import text
 from conformance.report.gate import Watcher, ending, no_answer
 from conformance.report.markdown import markdown
+from conformance.roundtrip.engine import TIMEOUT
 from conformance.selection import chosen
 from conformance.session import axes_of
 from conformance.versions.cache import write_whole
@@ -88,6 +89,10 @@ def command(
         ),
     ] = True,
     workers: Annotated[int, typer.Option("-n", min=1, help="Engines at work in each run.")] = 1,
+    timeout: Annotated[
+        float,
+        typer.Option(min=1, metavar="SECONDS", help="Longest time for a case or for a reading."),
+    ] = TIMEOUT,
     file: Annotated[
         Path | None,
         typer.Option("--environments", metavar="FILE", help="Environments of your own, as TOML."),
@@ -99,7 +104,7 @@ def command(
     pair = [find(name, known) for name in _names(baseline, candidate, self_check=self_check)]
     chosen(globs or (), markers or ())
     acceptances(accept, ())
-    asked = Asked(tuple(globs or ()), tuple(markers or ()), workers)
+    asked = Asked(tuple(globs or ()), tuple(markers or ()), workers, timeout)
     with held(results) as hold, ending_like_ctrl_c():
         forget_answer(results)
         if not resume:
