@@ -197,6 +197,23 @@ def test_a_killed_run_is_finished_by_resume_and_nothing_is_run_anew(shell: Shell
     assert json.loads(again.stdout)["seconds"].keys() == {"environments", "in all"}
 
 
+@pytest.mark.parametrize("options", [(), ("--exchange",)], ids=["in a run", "in the exchange"])
+def test_a_full_disk_is_inconclusive_and_goes_on(shell: Shell, options: tuple[str, ...]) -> None:
+    cases = only(SAME, FIXED)
+    if options:
+        assert shell.run(*STEP, *cases).returncode == 0
+        cases.append("--resume")
+    before = shell.lines("baseline")
+    full = shell.run(*STEP, *cases, *options, TOY_FULL_AT=FIXED)
+    assert full.returncode == 3
+    assert "no space left: " in full.stdout + full.stderr
+    assert "Traceback" not in full.stdout + full.stderr
+    assert shell.lines("baseline")[:2] == before[:2] or not options
+    assert SAME.encode() in shell.lines("baseline")[1]
+    done = shell.run(*STEP, *cases, *options, "--resume")
+    assert done.returncode == 0, done.stdout
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_broken_off_it_stops_both_runs_and_says_how_to_go_on(
     shell: Shell, number: signal.Signals

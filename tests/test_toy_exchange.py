@@ -133,6 +133,20 @@ def test_a_writer_that_has_nothing_to_read_is_inconclusive(bisect: Shell) -> Non
     assert "environment contradicts does not resolve" in gone.stderr
 
 
+def test_a_full_disk_is_a_line_and_3_and_goes_on(
+    given: dict[str, str], scratch: Path, tmp_path: Path
+) -> None:
+    shell = Shell("exchange", given, environments_file(scratch), tmp_path)
+    asked = ("-w", "toy1.0", "-r", "toy2.0", *only(SAME, REGRESSED))
+    full = shell.run(*asked, TOY_FULL_AT=REGRESSED)
+    assert full.returncode == 3
+    (said,) = [line for line in full.stderr.splitlines() if line.startswith("conformance: ")]
+    assert said.startswith(f"conformance: no space left: {REGRESSED} could not be measured; free")
+    done = shell.run(*asked, "--resume")
+    assert done.returncode == 1
+    assert len(read_exchange(shell.results).cells) == 2
+
+
 def test_a_broken_exchange_goes_on_without_reading_anew(
     given: dict[str, str], scratch: Path, tmp_path: Path
 ) -> None:

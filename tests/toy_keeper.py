@@ -1,6 +1,11 @@
-"""Stands in for `conformance/roundtrip/keeper.py` in `toysuite`: toyhost writes the checkpoints."""
+"""Stands in for `conformance/roundtrip/keeper.py` in `toysuite`: toyhost writes the checkpoints.
 
+`TOY_FULL_AT` names a case at which the disk is full.
+"""
+
+import errno
 import json
+import os
 from collections.abc import Callable
 from functools import partial
 from multiprocessing.connection import Connection
@@ -31,6 +36,8 @@ def _write(case: str, directory: Path, announce: Callable[[Stage], None]) -> Out
         with ladder.stage(Stage.SAVE):
             checkpoint = directory / "checkpoint"
             checkpoint.mkdir()
+            if os.environ.get("TOY_FULL_AT") == case:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             record = toyhost.save_pretrained(checkpoint, case)
         (directory / "record.json").write_text(json.dumps(record))
     except BrokenError as error:
