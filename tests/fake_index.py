@@ -222,13 +222,16 @@ def wheel(
     return path
 
 
-def toyquant(folder: Path, version: str, source: str = "", says: str = "") -> Path:
-    """Write a toyquant: `source` runs when it is imported, `says` is what it takes itself for."""
+def toyquant(folder: Path, version: str, source: str = "", says: str = "", like: str = "") -> Path:
+    """Write a toyquant that behaves like a version, its own when none is given.
+
+    `source` runs when it is imported, `says` is what it takes itself for.
+    """
     files = {
         "toyquant/__init__.py": f'__version__ = "{says or version}"\n{source}\n',
         "toyquant/weights.py": _source("toy_weights.py"),
-        "toyquant/behaviour.json": json.dumps(BEHAVIOUR.get(version, {})),
-        "toyquant/reads.json": json.dumps(READS.get(version, {})),
+        "toyquant/behaviour.json": json.dumps(BEHAVIOUR.get(like or version, {})),
+        "toyquant/reads.json": json.dumps(READS.get(like or version, {})),
     }
     return wheel(folder, "toyquant", version, files)
 

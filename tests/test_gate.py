@@ -19,7 +19,6 @@ from fake_index import (
     SAME,
     STEM,
     WORSENED,
-    build_index,
     environments_file,
     variables,
 )
@@ -54,13 +53,8 @@ date = 2026-01-01
 
 
 @pytest.fixture(scope="module")
-def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("scratch")
-
-
-@pytest.fixture(scope="module")
-def given(scratch: Path) -> Iterator[dict[str, str]]:
-    yield variables(build_index(scratch / "index"), scratch)
+def given(index: Path, scratch: Path) -> Iterator[dict[str, str]]:
+    yield variables(index, scratch)
     forget_uv()
 
 

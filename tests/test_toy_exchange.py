@@ -14,7 +14,6 @@ from fake_index import (
     REGRESSED,
     SAME,
     STEM,
-    build_index,
     environments_file,
     variables,
 )
@@ -29,13 +28,8 @@ OLD, NEW = "toyhost1.0,toyquant1.0", "toyhost2.0,toyquant2.0"
 
 
 @pytest.fixture(scope="module")
-def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("scratch")
-
-
-@pytest.fixture(scope="module")
-def given(scratch: Path) -> Iterator[dict[str, str]]:
-    yield variables(build_index(scratch / "index"), scratch)
+def given(index: Path, scratch: Path) -> Iterator[dict[str, str]]:
+    yield variables(index, scratch)
     forget_uv()
 
 
