@@ -15,6 +15,7 @@ from conformance.axes import registry
 from conformance.bench import command as bench
 from conformance.case import default_cases, find
 from conformance.commands import bisect, compare, envs, exchange, gate, golden, merge
+from conformance.commands.options import AsJson
 from conformance.disk import NoSpaceError, no_space, require_space
 from conformance.environment import hardware, observed_versions
 from conformance.errors import UsageError
@@ -48,7 +49,6 @@ Markers = Annotated[
     list[str] | None,
     typer.Option("--marker", "-m", metavar="NAME", help="Only cases with this marker; repeatable."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 LOG_LINES = 20
 """Lines of progress in a log that is no terminal."""
 

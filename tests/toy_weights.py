@@ -12,9 +12,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import toyquant
 
+Found = dict[str, Any]
 HAS_ZERO_POINT = toyquant.__version__.startswith("2.")
 
 
@@ -48,36 +50,36 @@ def load(path: Path, case: str) -> Weight:
     return READERS[how](case, found)
 
 
-def as_saved(_case: str, found: dict) -> Weight:
+def as_saved(_case: str, found: Found) -> Weight:
     return Weight(tuple(found["values"]), found["scale"])
 
 
-def other_bits(case: str, found: dict) -> Weight:
+def other_bits(case: str, found: Found) -> Weight:
     return as_saved(case, {**found, "values": [0, *found["values"][1:]]})
 
 
-def other_output(case: str, found: dict) -> Weight:
+def other_output(case: str, found: Found) -> Weight:
     return replace(as_saved(case, found), rounds=True)
 
 
-def trains(case: str, found: dict) -> Weight:
+def trains(case: str, found: Found) -> Weight:
     return replace(as_saved(case, found), trained=True)
 
 
-def loads_not(_case: str, _found: dict) -> Weight:
+def loads_not(_case: str, _found: Found) -> Weight:
     raise KeyError("scale")
 
 
-def loads_not_otherwise(case: str, found: dict) -> Weight:
+def loads_not_otherwise(case: str, found: Found) -> Weight:
     return as_saved(case, {"values": found["values"], "scale": found["zero-point"]})
 
 
-def wants_a_zero_point(case: str, found: dict) -> Weight:
+def wants_a_zero_point(case: str, found: Found) -> Weight:
     found["zero_point"]
     return as_saved(case, found)
 
 
-def fails_once(case: str, found: dict) -> Weight:
+def fails_once(case: str, found: Found) -> Weight:
     try:
         Path(os.environ["TOY_ATTEMPTS"], f"{case}~read").touch(exist_ok=False)
     except FileExistsError:
@@ -85,17 +87,17 @@ def fails_once(case: str, found: dict) -> Weight:
     return loads_not(case, found)
 
 
-def crashes(_case: str, _found: dict) -> Weight:
+def crashes(_case: str, _found: Found) -> Weight:
     os.kill(os.getpid(), signal.SIGSEGV)
     raise AssertionError
 
 
-def hangs(_case: str, _found: dict) -> Weight:
+def hangs(_case: str, _found: Found) -> Weight:
     time.sleep(600)
     raise AssertionError
 
 
-READERS: dict[str, Callable[[str, dict], Weight]] = {
+READERS: dict[str, Callable[[str, Found], Weight]] = {
     each.__name__.replace("_", " "): each
     for each in (
         as_saved,
@@ -112,6 +114,6 @@ READERS: dict[str, Callable[[str, dict], Weight]] = {
 }
 
 
-def to_json(weight: Weight) -> dict:
+def to_json(weight: Weight) -> Found:
     """Return everything about a weight that must come back, without this module."""
     return {**asdict(weight), "values": list(weight.values), "output": weight.output()}

@@ -13,6 +13,7 @@ from rich.console import Group
 from conformance.case import all_cases
 from conformance.commands.compare import acceptances
 from conformance.commands.making import made_ready
+from conformance.commands.options import AsJson, EnvironmentsFile
 from conformance.errors import UsageError
 from conformance.judging.comparison import Comparison, Decision, Side, compare
 from conformance.judging.summary import ExitCode
@@ -93,11 +94,8 @@ def command(
         float,
         typer.Option(min=1, metavar="SECONDS", help="Longest time for a case or for a reading."),
     ] = TIMEOUT,
-    file: Annotated[
-        Path | None,
-        typer.Option("--environments", metavar="FILE", help="Environments of your own, as TOML."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    file: EnvironmentsFile = None,
+    as_json: AsJson = False,
 ) -> None:
     """Run the cases in two environments and compare: may we upgrade, and what would break?"""
     known = load_environments(file)

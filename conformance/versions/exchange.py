@@ -17,6 +17,7 @@ from typing import Any
 from conformance import __version__
 from conformance.case import Case
 from conformance.disk import NoSpaceError, no_space, require_space
+from conformance.drained import drained
 from conformance.errors import UsageError
 from conformance.judging.exchange import Cell, Nothing, Unmeasured, label, labels
 from conformance.roundtrip.kept import Index, Readings
@@ -274,14 +275,6 @@ def _read_all(work: _Reading, tell: Told) -> Iterator[Cell]:
         for name, party in there.items():
             pool.submit(work.read, name, party, tell)
         try:
-            at_work = len(there)
-            while at_work:
-                answer = work.cells.get()
-                if isinstance(answer, BaseException):
-                    raise answer
-                if answer is None:
-                    at_work -= 1
-                else:
-                    yield answer
+            yield from drained(work.cells, len(there))
         finally:
             work.stop.set()
