@@ -2,7 +2,7 @@
 
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["pytester", "toy_fixtures"]
+pytest_plugins = ["pytester"]
 
 # How fast an example is made says more about the machine than about the property.
 settings.register_profile(

@@ -15,6 +15,8 @@ from conformance.versions.lock import resolve
 from conformance.versions.make import INSTALLED, SEEN, Tools, made, ready, ready_all
 from conformance.versions.ready import Lacks, Ready, run_in
 
+pytest_plugins = ["toy_fixtures"]
+
 
 def test_what_was_asked_for_is_installed_and_runs(
     kept: Tools, toys: Environments, tmp_path: Path

@@ -16,6 +16,8 @@ from conformance.versions.cache import Cache
 from conformance.versions.make import INSTALLED
 from conformance.versions.ready import interpreter_of
 
+pytest_plugins = ["toy_fixtures"]
+
 Ran = subprocess.CompletedProcess[str]
 
 

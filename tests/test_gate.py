@@ -32,6 +32,8 @@ from conformance.judging.results import read_results
 from conformance.versions.gate import NAMES
 from conformance.versions.hold import held
 
+pytest_plugins = ["toy_fixtures"]
+
 EXPECTED = Path(__file__).with_name("expected") / "gate-1.0-2.0.json"
 OLD = "toyhost1.0,toyquant1.0"
 HEADLINE = (

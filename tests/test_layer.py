@@ -12,6 +12,8 @@ from conformance.versions.make import INSTALLED, Tools, ready
 from conformance.versions.ready import Lacks, interpreter_of, run_in
 from conformance.versions.suite_wheel import Declared
 
+pytest_plugins = ["toy_fixtures"]
+
 
 def test_each_state_of_the_suite_has_its_own_layer(fresh: Tools, toys: Environments) -> None:
     below = is_ready(ready(toys.named["toy1.0"], fresh))

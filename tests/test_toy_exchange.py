@@ -22,6 +22,8 @@ from toys import Shell, forget_uv, only
 from conformance.judging.exchange import Cell, Exchanged, Unmeasured
 from conformance.judging.exchange_results import ExchangeResults, read_exchange
 
+pytest_plugins = ["toy_fixtures"]
+
 EXPECTED = Path(__file__).with_name("expected")
 PATIENCE = ("--timeout", "4")
 OLD, NEW = "toyhost1.0,toyquant1.0", "toyhost2.0,toyquant2.0"
