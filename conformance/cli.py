@@ -15,6 +15,8 @@ from conformance.axes import registry
 from conformance.bench import command as bench
 from conformance.case import default_cases, find
 from conformance.commands import bisect, compare, envs, exchange, gate, golden, merge
+from conformance.commands.options import AsJson
+from conformance.disk import NoSpaceError, no_space, require_space
 from conformance.environment import hardware, observed_versions
 from conformance.errors import UsageError
 from conformance.judging.results import Selection, read_results
@@ -47,7 +49,6 @@ Markers = Annotated[
     list[str] | None,
     typer.Option("--marker", "-m", metavar="NAME", help="Only cases with this marker; repeatable."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 LOG_LINES = 20
 """Lines of progress in a log that is no terminal."""
 
@@ -126,7 +127,7 @@ def _run_all(session: Session, workers: int, timeout: float) -> None:
     with closing(outcomes), text.progress(terminal) as bar:
         task = bar.add_task("cases", total=total, completed=done)
         for number, outcome in enumerate(outcomes, start=done + 1):
-            judgement = session.add(outcome)
+            judgement = session.add(require_space(outcome))
             bar.advance(task)
             if not judgement.as_expected:
                 text.show(out, reporter.report(outcome, judgement))
@@ -236,6 +237,8 @@ def main() -> None:
         code = _refuse(str(error))
     except CommandLineError as error:
         code = _refuse(f"{error.format_message().rstrip('.')}; `conformance --help` shows how")
+    except (NoSpaceError, OSError) as error:
+        code = _out_of_space(error)
     except typer.Abort:
         code = INTERRUPTED
     sys.exit(code)
@@ -244,6 +247,16 @@ def main() -> None:
 def _refuse(reason: str) -> int:
     text.show(err, text.line(f"conformance: {reason}", "red"))
     return ExitCode.USAGE
+
+
+def _out_of_space(error: Exception) -> int:
+    if not (isinstance(error, NoSpaceError) or no_space(str(error))):
+        raise error
+    mend = (
+        "free some, and run it again, with --resume where there is one: what was measured is kept"
+    )
+    text.show(err, text.line(f"conformance: no space left: {error}; {mend}", "red"))
+    return ExitCode.INCONCLUSIVE
 
 
 if __name__ == "__main__":

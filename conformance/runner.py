@@ -2,12 +2,13 @@
 
 import queue
 import threading
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
 
 from conformance.case import Case
+from conformance.drained import drained
 from conformance.roundtrip.engine import Engine
 from conformance.roundtrip.outcome import Outcome
 
@@ -39,22 +40,11 @@ def run_cases(
     for thread in threads:
         thread.start()
     try:
-        yield from _answers(work, workers)
+        yield from drained(work.answers, workers)
     finally:
         work.stop.set()
         for thread in threads:
             thread.join()
-
-
-def _answers(work: _Work, at_work: int) -> Iterator[Outcome]:
-    while at_work:
-        answer = work.answers.get()
-        if isinstance(answer, BaseException):
-            raise answer
-        if answer is None:
-            at_work -= 1
-        else:
-            yield answer
 
 
 def _hand(work: _Work, timeout: float) -> None:

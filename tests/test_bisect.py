@@ -14,7 +14,6 @@ from fake_index import (
     REGRESSED,
     SAME,
     STEM,
-    build_index,
     environments_file,
     variables,
 )
@@ -40,6 +39,8 @@ from conformance.roundtrip.outcome import NoResultKind
 from conformance.versions.bisect import Answer, EndError, Found, bisect
 from conformance.versions.environments import Environment, Environments
 from conformance.versions.probe import answer, base_of
+
+pytest_plugins = ["toy_fixtures"]
 
 EXPECTED = Path(__file__).with_name("expected") / "bisect-regressed.json"
 GOOD, BAD, SKIPPED = Answer.GOOD, Answer.BAD, Answer.SKIPPED
@@ -124,13 +125,8 @@ def test_bad_is_what_would_block_an_upgrade_from_the_good_one(
 
 
 @pytest.fixture(scope="module")
-def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("scratch")
-
-
-@pytest.fixture(scope="module")
-def given(scratch: Path) -> Iterator[dict[str, str]]:
-    found = variables(build_index(scratch / "index"), scratch) | {"PIP_NO_INDEX": "1"}
+def given(index: Path, scratch: Path) -> Iterator[dict[str, str]]:
+    found = variables(index, scratch) | {"PIP_NO_INDEX": "1"}
     del found["UV_OFFLINE"]
     yield found
     forget_uv()

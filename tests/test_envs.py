@@ -1,74 +1,21 @@
 """Real environments of small wheels: real uv, nothing downloaded."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fake_index import FIXED, build_index, environments_file, toyquant, variables
+from fake_index import FIXED, toyquant
+from made import is_ready, lacks, tools_of
 
 from conformance.judging.results import read_results
 from conformance.judging.verdicts import Verdict
 from conformance.versions.cache import Cache
-from conformance.versions.environments import Environment, Environments, find, load_environments
-from conformance.versions.layer import LAYERS, layer
+from conformance.versions.environments import Environment, Environments, find
 from conformance.versions.lock import resolve
 from conformance.versions.make import INSTALLED, SEEN, Tools, made, ready, ready_all
-from conformance.versions.ready import Lacks, NotReady, Ready, interpreter_of, run_in
-from conformance.versions.suite_wheel import Declared, suite_wheel
-from conformance.versions.uv import find_uv, uv_variables
+from conformance.versions.ready import Lacks, Ready, run_in
 
-Ran = subprocess.CompletedProcess[str]
-
-
-@pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_index(tmp_path_factory.mktemp("index"))
-
-
-@pytest.fixture(scope="module")
-def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("scratch")
-
-
-@pytest.fixture(scope="module")
-def toys(scratch: Path) -> Environments:
-    return load_environments(environments_file(scratch))
-
-
-def tools_of(index: Path, scratch: Path, cache: Path) -> Tools:
-    uv = replace(
-        find_uv(), variables=uv_variables(variables(index, scratch), {}), index_arguments=()
-    )
-    return Tools(Cache(cache), uv, suite_wheel())
-
-
-@pytest.fixture(scope="module")
-def kept(index: Path, scratch: Path) -> Tools:
-    """Tools whose cache the tests share."""
-    return tools_of(index, scratch, scratch / "kept")
-
-
-@pytest.fixture
-def fresh(index: Path, scratch: Path, tmp_path: Path) -> Tools:
-    """Tools with a cache of the test's own."""
-    return tools_of(index, scratch, tmp_path / "cache")
-
-
-def is_ready(answer: Ready | NotReady) -> Ready:
-    assert isinstance(answer, Ready), answer
-    return answer
-
-
-def lacks(answer: Ready | NotReady) -> NotReady:
-    assert isinstance(answer, NotReady), answer
-    return answer
+pytest_plugins = ["toy_fixtures"]
 
 
 def test_what_was_asked_for_is_installed_and_runs(
@@ -268,164 +215,3 @@ def test_a_cache_that_cannot_be_written_is_one_line(
     answer = lacks(ready(toys.named["toy1.0"], replace(fresh, cache=Cache(tmp_path / "file"))))
     assert answer.lacks is Lacks.NOT_INSTALLED
     assert "Not a directory" in answer.words
-
-
-def conformance(given: Mapping[str, str], *arguments: str) -> Ran:
-    command = [sys.executable, "-m", "conformance.cli", "envs", *arguments]
-    return subprocess.run(
-        command, env=dict(given), capture_output=True, text=True, check=False, timeout=120
-    )
-
-
-@pytest.fixture
-def shell(index: Path, scratch: Path, tmp_path: Path) -> dict[str, str]:
-    return {**variables(index, scratch), "CONFORMANCE_CACHE": str(tmp_path / "cache")}
-
-
-@pytest.fixture(scope="module")
-def file(scratch: Path) -> str:
-    return str(environments_file(scratch))
-
-
-def test_the_command_makes_lists_and_cleans(shell: dict[str, str], file: str) -> None:
-    names = ["toy1.0", "toyquant==2.0 toyhost==2.0"]
-    made_now = conformance(shell, "make", "--environments", file, "toy1.0")
-    assert made_now.returncode == 0, made_now.stderr
-    assert "toy1.0: made in" in made_now.stdout
-    assert "toyquant 1.0 toyhost 1.0" in made_now.stdout
-    again = conformance(shell, "make", "--environments", file, "toy1.0", "--json")
-    (answer,) = json.loads(again.stdout)
-    assert (answer["ready"], answer["cached"]) == (True, True)
-    listed = conformance(shell, "list", "--environments", file, "--json")
-    there = {each["name"]: each["made"] for each in json.loads(listed.stdout)}
-    assert {name for name, is_made in there.items() if is_made} == {"toy1.0"}
-    assert len(there) == 7
-    cleaned = conformance(shell, "clean", "--environments", file, names[0])
-    assert "removed 1 environments" in cleaned.stdout
-    listed = conformance(shell, "list", "--environments", file, "toy1.0", "--json")
-    assert json.loads(listed.stdout)[0]["made"] is False
-
-
-def test_without_names_all_but_the_heavy_are_made(shell: dict[str, str], file: str) -> None:
-    done = conformance(shell, "make", "--environments", file)
-    assert done.returncode == 3
-    lines = done.stdout.splitlines()
-    assert len(lines) == 6
-    assert sum(line.startswith("no result: environment") for line in lines) == 4
-    assert "huge" not in done.stdout
-    assert "\x1b" not in done.stdout
-    cleaned = conformance(shell, "clean")
-    assert "removed 5 environments" in cleaned.stdout
-
-
-def test_lock_tells_what_changed(shell: dict[str, str], file: str) -> None:
-    first = conformance(shell, "lock", "--environments", file, "toy1.0")
-    assert first.stdout == "toy1.0: 3 packages, resolved for the first time\n"
-    second = conformance(shell, "lock", "--environments", file, "toy1.0")
-    assert second.stdout == "toy1.0: 3 packages, unchanged\n"
-    refused = conformance(shell, "lock", "--environments", file, "contradicts")
-    assert refused.returncode == 3
-    assert "contradicts does not resolve: " in refused.stdout
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (("make", "tory"), "no environment 'tory' in environments.toml"),
-        (("make", "--environments", "gone.toml"), "cannot read the environments gone.toml"),
-        (("clean", "torchao=1"), "'torchao=1' is no requirement"),
-    ],
-)
-def test_bad_input_is_one_line_and_2(
-    shell: dict[str, str], arguments: tuple[str, ...], said: str
-) -> None:
-    ended = conformance(shell, *arguments)
-    assert ended.returncode == 2
-    assert said in ended.stderr
-    assert len(ended.stderr.splitlines()) == 1
-
-
-@pytest.mark.parametrize("command", ["list", "make", "lock", "clean", "refresh"])
-def test_help_has_an_example(shell: dict[str, str], command: str) -> None:
-    assert "Example" in conformance(shell, command, "--help").stdout
-
-
-def start(given: Mapping[str, str], *arguments: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "conformance.cli", "envs", "make", *arguments]
-    return subprocess.Popen(command, env=dict(given), stdout=subprocess.PIPE, text=True)
-
-
-def test_two_processes_make_one_environment_once(shell: dict[str, str], file: str) -> None:
-    both = [start(shell, "--environments", file, "toy1.0", "--json") for _ in range(2)]
-    answers = [json.loads(each.communicate(timeout=120)[0])[0] for each in both]
-    assert sorted(each["cached"] for each in answers) == [False, True]
-    assert answers[0]["python"] == answers[1]["python"]
-
-
-def test_one_killed_half_way_is_remade(shell: dict[str, str], file: str, tmp_path: Path) -> None:
-    slow = tmp_path / "bin" / "sitecustomize.py"
-    slow.parent.mkdir()
-    slow.write_text(
-        "import subprocess, time\nrun = subprocess.run\n"
-        "def slow(command, *a, **k):\n"
-        "    if 'sync' in command: time.sleep(60)\n"
-        "    return run(command, *a, **k)\n"
-        "subprocess.run = slow\n"
-    )
-    path = os.pathsep.join([str(slow.parent), shell.get("PYTHONPATH", "")])
-    killed = start({**shell, "PYTHONPATH": path}, "--environments", file, "toy1.0")
-    cache = Cache(Path(shell["CONFORMANCE_CACHE"]))
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not any(
-        interpreter_of(each).exists() for each in cache.environments()
-    ):
-        time.sleep(0.05)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait(60)
-    (half,) = cache.environments()
-    assert interpreter_of(half).exists()
-    assert not (half / INSTALLED).exists()
-    done = conformance(shell, "make", "--environments", file, "toy1.0", "--json")
-    (answer,) = json.loads(done.stdout)
-    assert (answer["ready"], answer["cached"]) == (True, False)
-    assert (half / INSTALLED).exists()
-
-
-def test_each_state_of_the_suite_has_its_own_layer(fresh: Tools, toys: Environments) -> None:
-    below = is_ready(ready(toys.named["toy1.0"], fresh))
-    fresh.uv.run("pip", "uninstall", "--quiet", "--python", str(below.python), "toysuite")
-    edited = replace(fresh.suite, version="0+edited", file=fresh.suite.file)
-    question = (
-        "import importlib.metadata as m, toyquant, conformance.versions.shipped as s;"
-        "print(m.version('quantized-checkpoint-conformance'), m.version('toyquant'));"
-        "print(s.shipped('ci/environments.toml')); print(toyquant.__file__)"
-    )
-    for suite in (fresh.suite, edited, fresh.suite):
-        over = layer(below.directory, suite, fresh.cache, fresh.uv)
-        done = run_in(replace(below, python=interpreter_of(over)), ["-c", question])
-        versions, shipped, quantizer = done.stdout.splitlines()
-        assert versions == f"{fresh.suite.version} 1.0"
-        assert Path(shipped).is_relative_to(over)
-        assert Path(quantizer).is_relative_to(below.directory / "venv")
-    names = {each.name for each in (below.directory / LAYERS).iterdir()}
-    assert names == {fresh.suite.version, "0+edited"}
-
-
-def test_a_half_made_layer_is_made_whole(fresh: Tools, toys: Environments) -> None:
-    below = is_ready(ready(toys.named["toy1.0"], fresh))
-    over = layer(below.directory, fresh.suite, fresh.cache, fresh.uv)
-    (over / INSTALLED).unlink()
-    (module,) = over.rglob("suite_wheel.py")
-    module.unlink()
-    assert layer(below.directory, fresh.suite, fresh.cache, fresh.uv) == over
-    assert module.exists()
-
-
-def test_a_layer_that_cannot_be_made_says_why(
-    fresh: Tools, toys: Environments, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("conformance.versions.lock.declared", lambda: Declared((), {}))
-    using = replace(fresh, suite=replace(fresh.suite, content=b"no zip"))
-    answer = lacks(ready(replace(toys.named["toy1.0"], suite=""), using))
-    assert answer.lacks is Lacks.NOT_INSTALLED
-    assert "quantized-checkpoint-conformance has an invalid package format" in answer.words

@@ -18,10 +18,9 @@ from test_comparison import (
     D,
     acceptance,
     compared,
-    invoke,
-    on_disk,
 )
 from test_comparison import MIXED as MIXED_RUNS
+from test_comparison_command import invoke, on_disk
 from typer.testing import CliRunner
 
 from conformance.cli import app

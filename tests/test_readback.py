@@ -81,6 +81,18 @@ def test_the_index_says_who_wrote_and_how_each_case_ended(written: Path) -> None
     assert broke(index.cases[REFUSED]) == (Stage.SAVE, "RuntimeError")
 
 
+def test_a_config_names_the_model_and_no_directory_of_this_machine(written: Path) -> None:
+    config = json.loads((written / SAFETENSORS / "checkpoint" / "config.json").read_text())
+    assert config["_name_or_path"] == "flux-tiny.cpu"
+
+
+def test_one_writer_writes_the_cases_of_every_group(tmp_path: Path) -> None:
+    cases = [find(PICKLE), find("cogvideox-tiny.int8wo.quantize_.pickle.cpu")]
+    told = [each.measures["process"] for each in keep(cases, tmp_path, target=telling)]
+    assert len(told) == 2
+    assert len(set(told)) == 1
+
+
 def test_a_case_that_was_not_written_leaves_nothing(written: Path) -> None:
     assert sorted(path.name for path in written.iterdir()) == sorted([*ALL, "index.json"])
 
@@ -223,6 +235,11 @@ def requests(connection: Connection) -> Iterator[Any]:
 def obedient(connection: Connection, _: str) -> None:
     for case_id, _target in requests(connection):
         connection.send(Outcome(case_id).to_json())
+
+
+def telling(connection: Connection, _: str) -> None:
+    for case_id, _target in requests(connection):
+        connection.send(Outcome(case_id, measures={"process": os.getpid()}).to_json())
 
 
 def writer_that_dies(connection: Connection, _: str) -> None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from conformance.versions.uv import no_space, pip_settings, uv_arguments, uv_variables, words
+from conformance.disk import no_space
+from conformance.versions.uv import pip_settings, uv_arguments, uv_variables, words
 
 LISTING = """\
 :env:.find-links='/wheels /more'

@@ -1,9 +1,11 @@
 """Stands in for `conformance/runner.py` in `toysuite`: asks toyhost what becomes of each case.
 
 `TOY_ATTEMPTS` names a folder in which cases that fail once remember that they did.
-`TOY_DIES_AT` names a case at which the whole run is killed, `TOY_WAITS_AT` one at which it waits.
+`TOY_DIES_AT` names a case at which the whole run is killed, `TOY_WAITS_AT` one at which it waits,
+`TOY_FULL_AT` one at which the disk is full.
 """
 
+import errno
 import os
 import signal
 import time
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import toyhost
 
-from conformance import environment, session
+from conformance import session
 from conformance.case import Case
 from conformance.errors import UsageError
 from conformance.roundtrip.outcome import (
@@ -26,7 +28,6 @@ from conformance.roundtrip.outcome import (
     Step,
 )
 
-vars(environment)["DISTRIBUTIONS"] = ("toyquant", "toyhost")
 vars(session)["packaged"] = tuple
 LIMIT = 0.2
 SAVED = (Step(Stage.SAVE, 0.002),)
@@ -44,6 +45,8 @@ def run_cases(
             os.kill(os.getpid(), signal.SIGKILL)
         if os.environ.get("TOY_WAITS_AT") == case.id:
             time.sleep(60)
+        if os.environ.get("TOY_FULL_AT") == case.id:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         yield BEHAVIOURS[known.get(case.id, "is not there")](case.id)
 
 

@@ -31,7 +31,7 @@ class Shell:
         self.directory = directory
         self.results = directory / "results"
         self.common = ["--environments", str(file), "--results", str(self.results)]
-        # Toys write no checkpoints that others could read.
+        # Most tests of a gate are about its runs; `--exchange` behind it wins.
         self.common += ["--no-exchange"] if name == "gate" else []
 
     def command(self, *arguments: str) -> list[str]:

@@ -12,6 +12,7 @@ import typer
 from rich.console import Group, RenderableType
 
 from conformance.case import Case, find
+from conformance.commands.options import AsJson, EnvironmentsFile
 from conformance.errors import UsageError
 from conformance.judging.results import Result
 from conformance.judging.summary import ExitCode
@@ -82,11 +83,8 @@ def command(
     resume: Annotated[
         bool, typer.Option("--resume", help="Keep what an earlier bisect probed there.")
     ] = False,
-    file: Annotated[
-        Path | None,
-        typer.Option("--environments", metavar="FILE", help="Environments of your own, as TOML."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    file: EnvironmentsFile = None,
+    as_json: AsJson = False,
 ) -> None:
     """Find the first version in which a case is worse than it was."""
     case = find(case_id)

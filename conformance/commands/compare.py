@@ -10,6 +10,7 @@ import typer
 from rich.console import Group
 
 from conformance.case import all_cases
+from conformance.commands.options import AsJson
 from conformance.errors import UsageError
 from conformance.judging.accept import Acceptance, load_acceptances
 from conformance.judging.comparison import Comparison, Decision, Side, compare
@@ -45,7 +46,7 @@ def command(
     self_check: Annotated[
         bool, typer.Option("--self-check", help="Two runs of the same versions: what is flaky?")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
     as_markdown: Annotated[
         bool, typer.Option("--markdown", help="Print Markdown, for the summary of a CI job.")
     ] = False,

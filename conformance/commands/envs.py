@@ -11,6 +11,7 @@ from filelock import Timeout
 from rich.markup import escape
 from rich.table import Table
 
+from conformance.commands.options import AsJson, EnvironmentsFile
 from conformance.errors import UsageError
 from conformance.judging.summary import ExitCode
 from conformance.report import text
@@ -41,13 +42,8 @@ Names = Annotated[
         metavar="ENV...", help="Names, or requirements: 'torchao==0.17.0 diffusers==0.42.1'."
     ),
 ]
-File = Annotated[
-    Path | None,
-    typer.Option("--environments", metavar="FILE", help="Environments of your own, as TOML."),
-]
 SHOWN = 0.05
 """Seconds from which a step is told."""
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def picked(names: Sequence[str] | None, known: Environments) -> list[Environment]:
@@ -69,7 +65,9 @@ def picked(names: Sequence[str] | None, known: Environments) -> list[Environment
 
 [bold]conformance envs list torchao0.18.0 --json[/]""",
 )
-def list_environments(names: Names = None, file: File = None, as_json: AsJson = False) -> None:
+def list_environments(
+    names: Names = None, file: EnvironmentsFile = None, as_json: AsJson = False
+) -> None:
     """List environments and what is made of them; nothing is looked up."""
     known = load_environments(file)
     chosen = picked(names, known) if names else list(known.named.values())
@@ -113,7 +111,7 @@ Exit codes: 0 all are ready, 2 usage, 3 one or more are not ready."""
 )
 def make(
     names: Names = None,
-    file: File = None,
+    file: EnvironmentsFile = None,
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", min=0, help="At once; 0 is one per core.")
     ] = 0,
@@ -178,7 +176,7 @@ def _made(answer: Ready | NotReady) -> dict[str, Any]:
 
 Exit codes: 0 all are resolved, 2 usage, 3 one or more do not resolve."""
 )
-def lock(names: Names = None, file: File = None) -> None:
+def lock(names: Names = None, file: EnvironmentsFile = None) -> None:
     """Resolve environments anew, keep the locks, and print what changed in them."""
     chosen = picked(names, load_environments(file))
     using = tools()
@@ -215,7 +213,7 @@ def _relocked(environment: Environment, using: Tools) -> str:
 
 [bold]conformance envs clean[/]  (everything in the cache; other commands make it anew)"""
 )
-def clean(names: Names = None, file: File = None) -> None:
+def clean(names: Names = None, file: EnvironmentsFile = None) -> None:
     """Remove environments, locks and wheels from the cache."""
     using = tools()
     if names:
@@ -250,7 +248,7 @@ def _removed(directory: Path, using: Tools) -> bool:
 
 Exit codes: 0 proposed or nothing newer, 2 usage, 3 the index cannot be reached."""
 )
-def refresh(file: File = None) -> None:
+def refresh(file: EnvironmentsFile = None) -> None:
     """Propose environments for newer releases in the index, as a diff; only this looks them up."""
     path = file or shipped("ci/environments.toml")
     named = load_environments(path).named

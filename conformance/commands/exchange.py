@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from conformance.case import Case, find, select
+from conformance.commands.options import AsJson, EnvironmentsFile
 from conformance.judging.exchange import Cell
 from conformance.judging.exchange_results import (
     ExchangeHeader,
@@ -34,7 +35,6 @@ err = text.console(stderr=True)
 GOLDEN = "golden"
 """In the place of an environment: the golden files are the writers."""
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Writers = Annotated[
     list[str],
     typer.Option(
@@ -85,10 +85,7 @@ def run(
             metavar="DIRECTORY", help="Keep the checkpoints here; a later run uses them again."
         ),
     ] = None,
-    file: Annotated[
-        Path | None,
-        typer.Option("--environments", metavar="FILE", help="Environments of your own, as TOML."),
-    ] = None,
+    file: EnvironmentsFile = None,
     timeout: Annotated[
         float, typer.Option(metavar="SECONDS", help="Longest time for one reading.")
     ] = TIMEOUT,

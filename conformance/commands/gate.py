@@ -13,6 +13,7 @@ from rich.console import Group
 from conformance.case import all_cases
 from conformance.commands.compare import acceptances
 from conformance.commands.making import made_ready
+from conformance.commands.options import AsJson, EnvironmentsFile
 from conformance.errors import UsageError
 from conformance.judging.comparison import Comparison, Decision, Side, compare
 from conformance.judging.summary import ExitCode
@@ -20,6 +21,7 @@ from conformance.report import comparison as report
 from conformance.report import text
 from conformance.report.gate import Watcher, ending, no_answer
 from conformance.report.markdown import markdown
+from conformance.roundtrip.engine import TIMEOUT
 from conformance.selection import chosen
 from conformance.session import axes_of
 from conformance.versions.cache import write_whole
@@ -88,18 +90,19 @@ def command(
         ),
     ] = True,
     workers: Annotated[int, typer.Option("-n", min=1, help="Engines at work in each run.")] = 1,
-    file: Annotated[
-        Path | None,
-        typer.Option("--environments", metavar="FILE", help="Environments of your own, as TOML."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    timeout: Annotated[
+        float,
+        typer.Option(min=1, metavar="SECONDS", help="Longest time for a case or for a reading."),
+    ] = TIMEOUT,
+    file: EnvironmentsFile = None,
+    as_json: AsJson = False,
 ) -> None:
     """Run the cases in two environments and compare: may we upgrade, and what would break?"""
     known = load_environments(file)
     pair = [find(name, known) for name in _names(baseline, candidate, self_check=self_check)]
     chosen(globs or (), markers or ())
     acceptances(accept, ())
-    asked = Asked(tuple(globs or ()), tuple(markers or ()), workers)
+    asked = Asked(tuple(globs or ()), tuple(markers or ()), workers, timeout)
     with held(results) as hold, ending_like_ctrl_c():
         forget_answer(results)
         if not resume:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from conformance.commands.options import AsJson
 from conformance.environment import observed_versions
 from conformance.errors import UsageError
 from conformance.judging.expectations import active
@@ -26,7 +27,6 @@ err = text.console(stderr=True)
 Where = Annotated[
     Path, typer.Option("--directory", metavar="DIRECTORY", help="Where the golden files lie.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command(name="list", epilog="Example: [bold]conformance golden list --json[/]")

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from conformance._compat import StrEnum
+from conformance.environment import PYTHON
 from conformance.judging.verdicts import is_refusal
 from conformance.roundtrip.kept import Readings
 from conformance.roundtrip.outcome import Harm, Outcome
@@ -163,8 +164,15 @@ def worth(outcome: Outcome) -> Exchanged | None:
 
 
 def label(versions: Mapping[str, str], *more: str) -> str:
-    """Return the versions that stand in an id, torchao and diffusers first."""
-    return ",".join(f"{name}{versions.get(name, '-')}" for name in ("torchao", "diffusers", *more))
+    """Return the versions that stand in an id, torchao and diffusers first.
+
+    Where neither is there, other libraries are under test, and all of them stand in it.
+    """
+    tested = ("torchao", "diffusers")
+    names = (
+        tested if any(name in versions for name in tested) else sorted(versions.keys() - {PYTHON})
+    )
+    return ",".join(f"{name}{versions.get(name, '-')}" for name in (*names, *more))
 
 
 def labels(environments: Mapping[str, Mapping[str, str]]) -> dict[str, str]:

@@ -123,7 +123,9 @@ def read_exchange(path: Path) -> ExchangeResults:
 
 
 def earlier_cells(path: Path, header: ExchangeHeader) -> tuple[Cell, ...]:
-    """Return the measured cells of a run that was broken off, whole or in the middle of a line.
+    """Return the cells that were read in a run that was broken off, also in the middle of a line.
+
+    A reading that hung or died counts: it would again. A cell that nobody read does not.
 
     Raises:
         UsageError: the file is there and is not of this exchange.
@@ -137,7 +139,7 @@ def earlier_cells(path: Path, header: ExchangeHeader) -> tuple[Cell, ...]:
         raise UsageError(f"{path} is not the results file of an exchange") from None
     if replace(found, started=header.started) != header:
         raise UsageError(f"{path} is of another exchange; leave out --resume, or name another file")
-    return tuple(cell for cell in map(_cell, others) if cell and cell.verdict is not None)
+    return tuple(cell for cell in map(_cell, others) if cell and cell.readings is not None)
 
 
 def _cell(line: str) -> Cell | None:

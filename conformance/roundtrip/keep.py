@@ -12,53 +12,18 @@ import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
-from functools import partial
-from itertools import groupby
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
-from conformance.case import Case, find, select
+from conformance.case import Case, select
 from conformance.environment import observed_versions
 from conformance.errors import UsageError
-from conformance.roundtrip import worker
 from conformance.roundtrip.engine import TIMEOUT, EndedError, Worker
+from conformance.roundtrip.keeper import keeper
 from conformance.roundtrip.kept import Index, was_written
-from conformance.roundtrip.outcome import Outcome, Reader, Stage
+from conformance.roundtrip.outcome import Outcome
 
 USAGE = 2
 """The exit code of a command that was wrong; the reason is on standard error."""
-
-
-def keeper(connection: Connection, workshop_directory: str) -> None:
-    """Write the cases that arrive as `(case id, directory)`, until None does."""
-    directory = Path(workshop_directory)
-    with worker.at_work(directory / worker.LOG):
-        if not worker.libraries_import(connection):
-            return
-        from conformance.roundtrip.workshop import Workshop
-
-        workshop = Workshop(directory)
-        while (request := connection.recv()) is not None:
-            case_id, target = request
-            work = partial(_write, find(case_id), workshop, Path(target))
-            worker.answer(connection, case_id, work)
-
-
-def _write(
-    case: Case, workshop: Any, directory: Path, announce: Callable[[Stage], None]
-) -> Outcome:
-    from conformance.roundtrip.ladder import Ladder
-    from conformance.roundtrip.run import Log, kept_in
-    from conformance.roundtrip.write import write
-
-    log = Log(case, Ladder(Reader.SAME, announce))
-    with kept_in(log):
-        written = write(case, workshop, directory, log.ladder)
-        log.findings += written.findings
-        log.measures |= written.measures
-        log.storage_only = written.product.storage_only
-    return log.outcome()
 
 
 def keep(
@@ -78,17 +43,16 @@ def keep(
     outcomes: dict[str, Outcome] = {}
     directory.mkdir(parents=True, exist_ok=True)
     try:
-        for _, group in groupby(cases, key=lambda case: case.group):
-            with closing(_Writing(directory, timeout, target)) as writing:
-                for case in group:
-                    outcomes[case.id] = writing.write(case)
-                    yield outcomes[case.id]
+        with closing(_Writing(directory.absolute(), timeout, target)) as writing:
+            for case in cases:
+                outcomes[case.id] = writing.write(case)
+                yield outcomes[case.id]
     finally:
         Index(observed_versions(), outcomes).save(directory)
 
 
 class _Writing:
-    """The writer of a group: a process with a workshop, replaced when it ends."""
+    """One process with a workshop, and another with an empty one when it hangs or dies."""
 
     def __init__(self, directory: Path, timeout: float, target: Callable[..., None]) -> None:
         self.directory, self.timeout, self.target = directory, timeout, target
@@ -107,7 +71,7 @@ class _Writing:
 
     def _ask(self, case: Case, place: Path) -> Outcome:
         if self._worker is None:
-            self._worker = Worker(self.target, str(self.workshop))
+            self._worker = self._another()
         self._worker.send((case.id, str(place)))
         try:
             return self._worker.outcome(self.timeout)
@@ -115,6 +79,12 @@ class _Writing:
             self._worker.close()
             self._worker = None
             return Outcome(case.id, no_result=ended.no_result)
+
+    def _another(self) -> Worker:
+        """Start one in an empty workshop: a dead one may have left half a model."""
+        shutil.rmtree(self.workshop, ignore_errors=True)
+        self.workshop.mkdir()
+        return Worker(self.target, str(self.workshop))
 
     def close(self) -> None:
         """End the process and remove its workshop."""

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from conformance import __version__
+from conformance._compat import StrEnum
 from conformance.errors import UsageError
 from conformance.roundtrip.outcome import Outcome
 
 SCHEMA = 1
 INDEX = "index.json"
+CHECKPOINT = "checkpoint"
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,17 @@ class Index:
 def was_written(outcome: Outcome) -> bool:
     """Is there a checkpoint? What the writer's own checks found is no obstacle."""
     return outcome.failure is None and outcome.no_result is None
+
+
+class Way(StrEnum):
+    """By what a checkpoint is read."""
+
+    LOADER = "loader"
+    """The case's own loader: `from_pretrained` where there is a config."""
+    WEIGHTS = "weights"
+    """The weight files alone."""
+    CONFIG = "config"
+    """The quantization that `config.json` names, alone."""
 
 
 @dataclass(frozen=True)
@@ -119,3 +132,14 @@ class Request:
     directory: Path
     cases: tuple[str, ...]
     """Case ids by which the checkpoints lie in the directory."""
+
+
+def quantization_of(directory: Path) -> dict[str, Any] | None:
+    """Return the quantization that a checkpoint's `config.json` names, if it names one."""
+    path = directory / CHECKPOINT / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    named = config.get("quantization_config")
+    return dict(named) if named else None

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from conformance.disk import is_full, no_space
 from conformance.errors import UnavailableError
 from conformance.roundtrip.outcome import Failure, NoResult, NoResultKind, Reader, Stage, Step
 
@@ -69,8 +70,11 @@ class Ladder:
 
     def _ended(self, error: Exception, stage: Stage, directory: Path | None) -> Exception:
         text = f"{type(error).__name__}: {error}"
-        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        if out_of_memory(error):
             return NoResultError(NoResult(NoResultKind.OUT_OF_MEMORY, text, stage))
+        if no_space(text) or (directory and is_full(directory)):
+            reason = f"No space left on device: {text}"
+            return NoResultError(NoResult(NoResultKind.HARNESS_ERROR, reason, stage))
         if stage in OURS:
             return NoResultError(NoResult(NoResultKind.HARNESS_ERROR, text, stage))
         return BrokenError(
@@ -83,6 +87,28 @@ class Ladder:
                 leftovers=tuple(file_sizes(directory)) if directory else (),
             )
         )
+
+
+@contextmanager
+def ours() -> Iterator[None]:
+    """What breaks in the block is the suite's own, whatever the stage.
+
+    Raises:
+        HarnessError: something broke.
+    """
+    try:
+        yield
+    except (HarnessError, UnavailableError):
+        raise
+    except Exception as error:
+        if out_of_memory(error):
+            raise
+        raise HarnessError(f"{type(error).__name__}: {error}") from error
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Is it Python's or torch's way to say that there is no memory?"""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
 def file_sizes(directory: Path) -> dict[str, int]:

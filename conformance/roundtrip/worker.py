@@ -22,26 +22,32 @@ SPENT = "spent"
 
 
 def writer(connection: Connection, workshop_directory: str) -> None:
-    """Write and verify the cases that arrive as `(case id, directory)`, until None does.
-
-    Every scheme is resolved first, which imports what any of them needs: otherwise what this
-    process can read back would depend on the cases that it had before.
-    """
+    """Write and verify the cases that arrive as `(case id, directory)`, until None does."""
     directory = Path(workshop_directory)
     with at_work(directory / LOG):
         if not libraries_import(connection):
             return
         from conformance.roundtrip.run import write_and_verify
-        from conformance.roundtrip.workshop import Workshop, availability
+        from conformance.roundtrip.workshop import Workshop
 
-        for scheme in registry.schemes().values():
-            with suppress(Exception):  # a case of this scheme will say what is wrong
-                availability(scheme, Device.CPU)
+        resolve_all()
         workshop = Workshop(directory)
         while (request := connection.recv()) is not None:
             case_id, target = request
             work = partial(write_and_verify, find(case_id), workshop, Path(target))
             answer(connection, case_id, work)
+
+
+def resolve_all() -> None:
+    """Resolve every scheme, which imports what any of them needs.
+
+    Otherwise what a writer can do would depend on the cases that it had before.
+    """
+    from conformance.roundtrip.workshop import availability
+
+    for scheme in registry.schemes().values():
+        with suppress(Exception):  # a case of this scheme will say what is wrong
+            availability(scheme, Device.CPU)
 
 
 def reader(connection: Connection, log: str) -> None:

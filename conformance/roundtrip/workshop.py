@@ -16,7 +16,7 @@ from conformance.axes.base import Device, Quantization, Quantized, Scheme, Subje
 from conformance.case import Case
 from conformance.errors import UnavailableError
 from conformance.roundtrip.facts import ModelFacts
-from conformance.roundtrip.ladder import HarnessError, Ladder
+from conformance.roundtrip.ladder import HarnessError, Ladder, ours
 from conformance.roundtrip.observe import digest, named_tensors, observe, plain
 from conformance.roundtrip.oracle import save_oracle
 from conformance.roundtrip.outcome import Stage
@@ -150,12 +150,13 @@ class Workshop:
     ) -> Product:
         facts = observe(model)
         output = None if storage_only else twice(model, base.inputs)
-        not_vacuous(facts, output, base.output)
-        directory = self.directory / case.quantized
-        shutil.rmtree(directory, ignore_errors=True)
-        directory.mkdir(parents=True)
-        outputs = {"reference": base.output} | ({} if output is None else {"quantized": output})
-        save_oracle(directory, named_tensors(model), outputs)
+        with ours():
+            not_vacuous(facts, output, base.output)
+            directory = self.directory / case.quantized
+            shutil.rmtree(directory, ignore_errors=True)
+            directory.mkdir(parents=True)
+            outputs = {"reference": base.output} | ({} if output is None else {"quantized": output})
+            save_oracle(directory, named_tensors(model), outputs)
         after = plain(how.quantization.config)
         return Product(
             base, model, facts, how.quantization, (before, after), storage_only, output, directory

@@ -14,7 +14,7 @@ from conformance.roundtrip import checks
 from conformance.roundtrip.checks.reduction import bf16_bytes
 from conformance.roundtrip.evidence import Evidence, Side
 from conformance.roundtrip.facts import ModelFacts
-from conformance.roundtrip.ladder import HarnessError, Ladder, file_sizes
+from conformance.roundtrip.ladder import HarnessError, Ladder, file_sizes, ours
 from conformance.roundtrip.outcome import Finding, Stage
 from conformance.roundtrip.record import ORACLE, Record
 from conformance.roundtrip.workshop import Product, Workshop, output_facts, shard_limit
@@ -61,17 +61,26 @@ def write(case: Case, workshop: Workshop, directory: Path, ladder: Ladder) -> Wr
     with ladder.stage(Stage.INSPECT):
         contents = inspect(case, checkpoint, product.facts)
         record = _record(case, product, contents, checkpoint, workshop.seed)
-        record.save(directory)
-        if (product.directory / ORACLE).exists():
-            shutil.copyfile(product.directory / ORACLE, directory / ORACLE)
-        evidence = Evidence(
-            case=case,
-            record=record,
-            tensors=product.quantization.tensors,
-            linears=product.base.linears,
-            caller=product.caller,
-        )
-        return Written(record, product, checks.ask(evidence, Side.WRITER))
+        with ours():
+            _put_beside(record, product, directory)
+            findings = checks.ask(_evidence(case, record, product), Side.WRITER)
+        return Written(record, product, findings)
+
+
+def _put_beside(record: Record, product: Product, directory: Path) -> None:
+    record.save(directory)
+    if (product.directory / ORACLE).exists():
+        shutil.copyfile(product.directory / ORACLE, directory / ORACLE)
+
+
+def _evidence(case: Case, record: Record, product: Product) -> Evidence:
+    return Evidence(
+        case=case,
+        record=record,
+        tensors=product.quantization.tensors,
+        linears=product.base.linears,
+        caller=product.caller,
+    )
 
 
 def inspect(case: Case, checkpoint: Path, facts: ModelFacts) -> Contents:

@@ -12,9 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 from conformance import __version__
 from conformance.case import Case
+from conformance.disk import NoSpaceError, no_space, require_space
+from conformance.drained import drained
 from conformance.errors import UsageError
 from conformance.judging.exchange import Cell, Nothing, Unmeasured, label, labels
 from conformance.roundtrip.kept import Index, Readings
@@ -144,12 +147,20 @@ def _index(plan: Plan, name: str, party: Party | Shelf, tell: Told, stop: Event)
     module = ("conformance.roundtrip.keep", str(place), "--timeout", str(plan.timeout))
     outcomes: dict[str, Outcome] = {}
     try:
-        for line in Lines(party, (*module, *plan.globs), stop=stop):
-            outcomes[line["case"]] = Outcome.from_json(line)
+        for line in _lines(party, (*module, *plan.globs), "", stop):
+            outcomes[line["case"]] = require_space(Outcome.from_json(line))
     except PartyError as error:
         tell(f"{name} stopped writing: {error}")
     tell(f"{name} wrote {len(Index(party.versions, outcomes).written)} checkpoints")
     return Index(party.versions, outcomes)
+
+
+def _lines(party: Party, module: Sequence[str], given: str, stop: Event) -> Iterator[Any]:
+    """Yield what a module prints; where the disk is full, nobody needs to go on."""
+    try:
+        yield from Lines(party, tuple(module), given, stop)
+    except PartyError as error:
+        raise (NoSpaceError(str(error)) if no_space(str(error)) else error) from None
 
 
 def _earlier(plan: Plan, place: Path, party: Party) -> Index | None:
@@ -250,9 +261,12 @@ class _Reading:
             for writer, cases in self.asked(reader).items()
         ]
         module = ("conformance.roundtrip.readback", "--timeout", str(self.plan.timeout))
-        for line in Lines(party, module, json.dumps(requests), self.stop):
+        for line in _lines(party, module, json.dumps(requests), self.stop):
             if "versions" not in line:
-                yield Readings.from_json(line)
+                readings = Readings.from_json(line)
+                for outcome in (readings.loader, readings.weights):
+                    require_space(outcome)
+                yield readings
 
 
 def _read_all(work: _Reading, tell: Told) -> Iterator[Cell]:
@@ -261,14 +275,6 @@ def _read_all(work: _Reading, tell: Told) -> Iterator[Cell]:
         for name, party in there.items():
             pool.submit(work.read, name, party, tell)
         try:
-            at_work = len(there)
-            while at_work:
-                answer = work.cells.get()
-                if isinstance(answer, BaseException):
-                    raise answer
-                if answer is None:
-                    at_work -= 1
-                else:
-                    yield answer
+            yield from drained(work.cells, len(there))
         finally:
             work.stop.set()

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from conformance.case import all_cases
 from conformance.errors import UsageError
-from conformance.judging.comparison import Comparison, Side
+from conformance.judging.comparison import Comparison, Row, Side
 from conformance.judging.results import Results, read_results
+from conformance.roundtrip.outcome import NoResultKind
 from conformance.versions.ready import Ready
 from conformance.versions.runs import Asked, Run, Watcher, finished, run_all, whole
 
@@ -104,13 +105,20 @@ def retried(gate: Gate, sides: Sides, compared: Callable[[Side, Side], Compariso
     before, after = sides
     rows = compared(before, after).rows
     # A checkpoint of the baseline is no case that a run can be asked for: it is read again.
-    blocking = tuple(
-        row.case for row in rows if row.blocks and row.after and row.case in all_cases()
-    )
+    blocking = tuple(row.case for row in rows if _may_differ(row) and row.case in all_cases())
     kept = _kept_retry(gate, after.run)
     if kept is None or not kept.cases.keys() >= set(blocking):
         kept = _retry(gate, blocking) if blocking else None
     return before, replace(after, retries=(kept,) if kept else ())
+
+
+def _may_differ(row: Row) -> bool:
+    """Would a case block, and may it end otherwise when it is run once more?
+
+    What is skipped now is skipped again: machine and versions are the same.
+    """
+    ended = [each.judgement.no_result for each in row.after]
+    return row.blocks and bool(ended) and NoResultKind.SKIPPED not in ended
 
 
 def _kept_retry(gate: Gate, candidate: Results) -> Results | None:
@@ -125,7 +133,7 @@ def _kept_retry(gate: Gate, candidate: Results) -> Results | None:
 def _retry(gate: Gate, cases: tuple[str, ...]) -> Results:
     count = "1 case" if len(cases) == 1 else f"{len(cases)} cases"
     gate.watcher.say(f"{count} would block; once more in the candidate")
-    run = replace(gate.run(RETRY), asked=Asked(cases, (), gate.asked.workers))
+    run = replace(gate.run(RETRY), asked=replace(gate.asked, globs=cases, markers=()))
     try:
         _finish(gate, [run], 1)
     except UsageError:  # what is there is the retry of other cases

@@ -7,9 +7,9 @@ from pathlib import Path
 from conformance.case import find
 from conformance.judging.expectations import Expectation, load_expectations
 from conformance.roundtrip.checks import check_names
-from conformance.roundtrip.kept import Readings, Request
+from conformance.roundtrip.kept import Readings, Request, Way, quantization_of
 from conformance.roundtrip.outcome import Outcome
-from conformance.roundtrip.readback import Way, quantization_of, read_back
+from conformance.roundtrip.readback import read_back
 from conformance.versions.golden import DIRECTORY, Shelf
 
 EXPECTED = "expected.toml"

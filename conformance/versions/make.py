@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from conformance.disk import no_space
 from conformance.versions.bytecode import share_bytecode
 from conformance.versions.cache import Cache, remove, user_cache, write_whole
 from conformance.versions.environments import Environment, wanted
@@ -23,7 +24,7 @@ from conformance.versions.lock import Lock, known_lock, locked
 from conformance.versions.observe import Observed, Unimportable, mismatch, observe
 from conformance.versions.ready import Lacks, NotReady, Ready, interpreter_of
 from conformance.versions.suite_wheel import SuiteWheel, suite_wheel
-from conformance.versions.uv import Uv, UvError, find_uv, no_space
+from conformance.versions.uv import Uv, UvError, find_uv
 
 LOCK, INSTALLED, SEEN = "lock.txt", "installed", "seen.json"
 """The files beside a virtual environment. `INSTALLED` is the marker."""

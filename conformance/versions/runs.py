@@ -19,6 +19,7 @@ from typing import Protocol
 from conformance.errors import UsageError
 from conformance.judging.parts import read_begun
 from conformance.judging.results import Header, Results, Selection, read_results
+from conformance.roundtrip.engine import TIMEOUT
 from conformance.versions.ready import Ready, start_in
 
 TICK = 0.1
@@ -31,11 +32,13 @@ WORDS = 400
 
 @dataclass(frozen=True)
 class Asked:
-    """Which cases to run, and how many engines work on them."""
+    """Which cases to run, how many engines work on them, and how long one case may take."""
 
     globs: tuple[str, ...] = ()
     markers: tuple[str, ...] = ()
     workers: int = 1
+    timeout: float = TIMEOUT
+    """Seconds for one case, or for one reading of a checkpoint."""
 
     @property
     def selection(self) -> Selection:
@@ -70,7 +73,7 @@ class Run:
             *("-m", "conformance.cli", "run", "--results", str(self.results.absolute())),
             *(part for glob in asked.globs for part in ("--select", glob)),
             *(part for marker in asked.markers for part in ("--marker", marker)),
-            *("-n", str(asked.workers)),
+            *("-n", str(asked.workers), "--timeout", str(asked.timeout)),
             *(["--resume"] if self.begun else []),
         ]
 

@@ -153,8 +153,3 @@ def words(stderr: str) -> str:
         re.sub(r"^\s*(?:error:|cause:|\xd7|├─▶|╰─▶|│|Caused by:)\s*", "", line) for line in kept
     ]
     return " ".join(part.strip() for part in bare if part.strip())
-
-
-def no_space(text: str) -> bool:
-    """Does this failure say that the disk is full?"""
-    return bool(re.search(r"os error 28\b|No space left on device|Disk quota exceeded", text))

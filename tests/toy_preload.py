@@ -1,0 +1,3 @@
+"""Stands in for `conformance/roundtrip/preload.py` in `toysuite`: toys need no torch."""
+
+error: BaseException | None = None
