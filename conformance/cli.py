@@ -14,7 +14,7 @@ from rich.table import Table
 from conformance.axes import registry
 from conformance.bench import command as bench
 from conformance.case import default_cases, find
-from conformance.commands import bisect, compare, envs, exchange, gate, golden, merge
+from conformance.commands import bisect, compare, envs, exchange, explain, gate, golden, merge
 from conformance.environment import hardware, observed_versions
 from conformance.errors import UsageError
 from conformance.judging.results import Selection, read_results
@@ -218,6 +218,7 @@ def env(as_json: AsJson = False) -> None:
 app.add_typer(bench.app, name="bench")
 app.command(name="bisect", epilog=bisect.EPILOG)(bisect.command)
 app.command(name="compare", epilog=compare.EPILOG)(compare.command)
+app.command(name="explain", epilog=explain.EPILOG)(explain.command)
 app.command(name="merge", epilog=merge.EPILOG)(merge.command)
 app.add_typer(envs.app, name="envs")
 exchange.register(app)
