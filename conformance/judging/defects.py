@@ -68,6 +68,16 @@ class Part:
             return excuse.match.pattern
         return excuse.what.pattern if isinstance(excuse, Differs) else ""
 
+    @property
+    def key_line(self) -> str:
+        """The line of the message that tells it from others; torch says much that is alike."""
+        lines = [each.strip() for each in self.text.splitlines() if each.strip()]
+        excuse = self.expectation.excuse
+        telling = (
+            line for line in lines if isinstance(excuse, Raises) and excuse.match.search(line)
+        )
+        return next(telling, lines[0] if lines else "")
+
 
 @dataclass(frozen=True)
 class Defect:

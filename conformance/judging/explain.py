@@ -13,7 +13,7 @@ from conformance.judging.measured import Sample
 from conformance.judging.pasted import Raised, raised_in
 from conformance.judging.signature import signature
 
-LEAST = 0.5
+LEAST = 0.6
 """Share of the words, rare ones counting most, that an entry must hold to be near."""
 COMPARED = 1200
 """Characters of two signatures that are compared: difflib takes quadratic time."""

@@ -107,7 +107,7 @@ def entry(defect: Defect, versions: Mapping[str, str]) -> Group:
 def _told(part: Part, versions: Mapping[str, str]) -> Iterator[Text]:
     here = "holds" if part.expectation.holds_for(versions) else "does not hold"
     yield _field("symptom", part.symptom)
-    yield _field("message", _first_line(part.text))
+    yield _field("message", text.shortened(part.key_line))
     yield _field("why", part.expectation.reason)
     yield _field("seen", seen(part.measured.counts))
     yield _field("declared", f"{part.expectation.bounds}; {here} for what is installed")
@@ -116,12 +116,6 @@ def _told(part: Part, versions: Mapping[str, str]) -> Iterator[Text]:
 def _field(name: str, words: str) -> Text:
     """Return one line: a log keeps it whole, so that it can be searched and copied."""
     return text.line(f"{name + ':':11} {words}")
-
-
-def _first_line(message: str) -> str:
-    lines = [each for each in message.splitlines() if each.strip()]
-    more = f" ... and {len(lines) - 1} more lines" if len(lines) > 1 else ""
-    return text.shortened(lines[0] if lines else "") + more
 
 
 def _ways_around(defect: Defect) -> list[str]:
@@ -159,16 +153,9 @@ def page(found: Iterable[Defect]) -> str:
 
 
 def _row(defect: Defect) -> str:
-    said = dict.fromkeys(_key_line(part.text) for part in defect.parts)
+    said = dict.fromkeys(part.key_line.replace("`", "'")[:KEY] for part in defect.parts)
     cell = "<br>".join(f"`{each}`" for each in said).replace("|", "\\|")
     return f"| [{defect.name}](#{defect.name.replace('.', '')}) | {cell} |"
-
-
-def _key_line(message: str) -> str:
-    """Return the line that tells it from others: torch says the same before each global."""
-    lines = [each.strip() for each in message.splitlines() if each.strip()]
-    key = next((each for each in lines if "Unsupported global" in each), lines[0] if lines else "")
-    return key.replace("`", "'")[:KEY]
 
 
 def _section(defect: Defect) -> str:
