@@ -12,6 +12,7 @@ import typer
 from rich.console import Group, RenderableType
 
 from conformance.case import Case, find
+from conformance.commands.complete import CaseId, environments
 from conformance.errors import UsageError
 from conformance.judging.results import Result
 from conformance.judging.summary import ExitCode
@@ -61,20 +62,33 @@ err = text.console(stderr=True)
 
 
 def command(
-    case_id: Annotated[str, typer.Argument(metavar="CASE")],
+    case_id: CaseId,
     package: Annotated[str, typer.Option(metavar="NAME", help="What is moved.")] = "",
     good: Annotated[str, typer.Option(metavar="VERSION", help="Where it was good.")] = "",
     bad: Annotated[str, typer.Option(metavar="VERSION", help="Where it is bad.")] = "",
     env: Annotated[
-        str, typer.Option(metavar="ENV", help="In which the package is moved; see `envs list`.")
+        str,
+        typer.Option(
+            metavar="ENV",
+            help="In which the package is moved; see `envs list`.",
+            autocompletion=environments,
+        ),
     ] = "",
     over: Annotated[
         list[str] | None,
-        typer.Option(metavar="ENV", help="Any list, in order, good to bad; repeatable."),
+        typer.Option(
+            metavar="ENV",
+            help="Any list, in order, good to bad; repeatable.",
+            autocompletion=environments,
+        ),
     ] = None,
     writer: Annotated[
         str,
-        typer.Option(metavar="ENV", help="Writes the checkpoint that the versions only read."),
+        typer.Option(
+            metavar="ENV",
+            help="Writes the checkpoint that the versions only read.",
+            autocompletion=environments,
+        ),
     ] = "",
     results: Annotated[Path, typer.Option(metavar="DIR", help="Where results and logs go.")] = (
         Path("conformance-bisect")
@@ -189,7 +203,8 @@ def _wrong_ends(good: Probe, reference: Result, bad: Probe, said: Answer) -> Exc
             f"({good.ended}, and then {bad.ended})"
         )
     return UsageError(
-        f"{titles[1]} is not bad against {titles[0]}: it ended as {bad.ended}; nothing to find"
+        f"{titles[1]} is not bad against {titles[0]}: it ended as {bad.ended}; "
+        "give ends that differ"
     )
 
 

@@ -31,7 +31,9 @@ def read_entries(path: Path | Traversable, word: str) -> Iterator[Entry]:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         reason = error.strerror or error
-        raise UsageError(f"{path}: cannot read the {word}s: {reason}") from None
+        raise UsageError(
+            f"{path}: cannot read the {word}s: {reason}; name a TOML file that you may read"
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: not a TOML file: {error}; mend it there") from None
     tables = document.pop(word, [])
@@ -156,7 +158,9 @@ class Entry:
         try:
             pattern = re.compile(text)
         except re.error as error:
-            raise self.wrong(f'"{key}" is no regular expression: {error}: {text!r}') from None
+            raise self.wrong(
+                f'"{key}" is no regular expression: {error}: {text!r}; mend it'
+            ) from None
         if pattern.fullmatch(""):
             raise self.wrong(f'"{key}" is {text!r}, which also matches nothing; say what must come')
         return pattern
