@@ -13,7 +13,7 @@ from conformance.errors import UsageError
 COMMANDS = (
     Lazy("run", "run", "Run cases, judge them, and tell what they came to."),
     Lazy("list", "look", "List cases, each with what it can give on this machine."),
-    Lazy("show", "look", "Show a case: its axes, what is expected of it, and its result."),
+    Lazy("show", "look", "Show a case: its axes, what is expected of it."),
     Lazy("explain", "explain", "Find the known defect behind a message or a traceback."),
     Lazy("schemes", "look", "List the schemes with what each can give on this machine."),
     Lazy("env", "look", "Show the installed versions and the machine."),
@@ -49,6 +49,8 @@ CommandLineError: Any = typer.BadParameter.__bases__[0]
 INTERRUPTED = 130
 """What a shell reports for Ctrl-C."""
 USAGE = 2
+NAME = "conformance"
+"""What help calls it, however it was started; shells complete it by this name."""
 
 
 @app.callback()
@@ -66,7 +68,7 @@ def main() -> None:
 
         rich_utils.COLOR_SYSTEM = None
     try:
-        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+        code = app(sys.argv[1:] or ["--help"], prog_name=NAME, standalone_mode=False)
     except UsageError as error:
         code = _refuse(str(error))
     except CommandLineError as error:
@@ -80,7 +82,7 @@ def _help(error: Any) -> str:
     """Return the help of the command that was called wrongly."""
     context = getattr(error, "ctx", None)
     path = context.command_path.split()[1:] if context else []
-    return f"`{' '.join(['conformance', *path])} --help`"
+    return f"`{' '.join([NAME, *path])} --help`"
 
 
 def _refuse(reason: str) -> int:

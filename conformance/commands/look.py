@@ -66,7 +66,7 @@ def show(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a case: its axes, what it can give here, what is expected of it, and its result."""
+    """Show a case: its axes, what is expected of it, what it can give here, and its result."""
     case = find(case_id)
     result = None if results is None else _result(results, case)
     here = _asked()[case.scheme.name, str(case.device)]
