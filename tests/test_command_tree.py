@@ -19,7 +19,7 @@ from test_results import write
 from conformance import cli
 from conformance.case import all_cases
 from conformance.commands import complete
-from conformance.commands.lazy import loaded
+from conformance.commands.lazy import Lazy, loaded
 
 ROOT = Path(__file__).parents[1]
 CASE = "flux-tiny.int8wo.quantize_.safetensors.cpu"
@@ -37,7 +37,7 @@ NO_DATA = {
 
 def commands() -> Iterator[tuple[str, Any]]:
     """Yield every command that can be called, by its words."""
-    group = typer.main.get_command(cli.app)
+    group: Any = typer.main.get_command(cli.app)
     lazy = {each.name: each for each in cli.COMMANDS}
     for name, command in group.commands.items():
         real = loaded(lazy[name]) if name in lazy else command
@@ -91,7 +91,7 @@ def test_a_command_has_help_and_an_example(words: str) -> None:
 
 
 @pytest.mark.parametrize("lazy", cli.COMMANDS, ids=lambda lazy: lazy.name)
-def test_the_list_says_what_the_command_says_first(lazy: cli.Lazy) -> None:
+def test_the_list_says_what_the_command_says_first(lazy: Lazy) -> None:
     said = " ".join(loaded(lazy).help.split())
     assert said.startswith(lazy.help.rstrip(".?"))
 

@@ -39,13 +39,12 @@ from conformance.roundtrip.outcome import (
 
 ROOT = Path(__file__).parents[1]
 DEFECTS = shipped.defects()
-SAMPLES = [
-    pytest.param(defect, sample, id=f"{part.expectation.name}-{number}")
-    for defect in DEFECTS
-    for part in defect.parts
-    for number, sample in enumerate(part.measured.samples)
-]
-RAISED = [each for each in SAMPLES if each.values[1].said]
+SAMPLES = [(defect, sample) for defect in DEFECTS for sample in defect.samples]
+RAISED = [(defect, sample) for defect, sample in SAMPLES if sample.said]
+
+
+def ids(pairs: list[tuple[Defect, Sample]]) -> list[str]:
+    return [f"{defect.name}-{number}" for number, (defect, _) in enumerate(pairs)]
 
 
 def test_the_page_is_what_the_sources_say() -> None:
@@ -68,7 +67,7 @@ def test_every_entry_was_measured() -> None:
     assert [each.name for each in DEFECTS if not each.samples] == []
 
 
-@pytest.mark.parametrize(("defect", "sample"), SAMPLES)
+@pytest.mark.parametrize(("defect", "sample"), SAMPLES, ids=ids(SAMPLES))
 def test_a_sample_is_still_what_its_expectation_foresees(defect: Defect, sample: Sample) -> None:
     foreseen = []
     for part in defect.parts:
@@ -93,7 +92,7 @@ def traceback(said: tuple[Raised, ...], path: str = "/home/me/model") -> str:
     return "\nDuring handling of the above exception, another exception occurred:\n\n".join(parts)
 
 
-@pytest.mark.parametrize(("defect", "sample"), SAMPLES)
+@pytest.mark.parametrize(("defect", "sample"), SAMPLES, ids=ids(SAMPLES))
 def test_an_entry_is_found_by_its_own_message(defect: Defect, sample: Sample) -> None:
     text = traceback(sample.said) if sample.said else sample.what
     best, *others = explain(text, DEFECTS)
@@ -103,7 +102,7 @@ def test_an_entry_is_found_by_its_own_message(defect: Defect, sample: Sample) ->
         assert [each.defect.name for each in top] == [defect.name]
 
 
-@pytest.mark.parametrize(("defect", "sample"), RAISED)
+@pytest.mark.parametrize(("defect", "sample"), RAISED, ids=ids(RAISED))
 def test_an_entry_is_found_by_the_last_line_alone(defect: Defect, sample: Sample) -> None:
     ended = sample.said[-1]
     found = explain(f"{ended.type}: {ended.message}", DEFECTS)
@@ -119,7 +118,7 @@ def test_an_entry_is_found_by_the_last_line_alone(defect: Defect, sample: Sample
 def test_paths_and_what_stands_before_make_no_difference(
     index: int, path: str, noise: list[str]
 ) -> None:
-    defect, sample = RAISED[index].values
+    defect, sample = RAISED[index]
     found = explain("\n".join([*noise, traceback(sample.said, path)]), DEFECTS)
     assert [each.defect for each in found if each.rank == found[0].rank] == [defect]
 
@@ -198,10 +197,10 @@ def conformance(*arguments: str, stdin: str = "") -> "subprocess.CompletedProces
 
 
 def test_the_command_tells_the_entry_of_a_traceback_on_standard_input() -> None:
-    said = RAISED[0].values[1].said
+    said = RAISED[0][1].said
     ended = conformance("explain", "-", stdin=traceback(said))
     assert ended.returncode == 0
-    assert RAISED[0].values[0].name in ended.stdout
+    assert RAISED[0][0].name in ended.stdout
     for field in ("symptom:", "message:", "seen:", "workaround:", "upstream:", "repro:"):
         assert f"\n{field}" in ended.stdout
 

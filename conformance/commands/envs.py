@@ -201,7 +201,12 @@ def lock(names: Names = None, file: File = None, as_json: AsJson = False) -> Non
 
 def _relocked(environment: Environment, using: Tools) -> dict[str, Any]:
     """Resolve one anew; `changed` is None when there was no lock before."""
-    answer = {"name": environment.name, "packages": [], "changed": None, "error": ""}
+    answer: dict[str, Any] = {
+        "name": environment.name,
+        "packages": [],
+        "changed": None,
+        "error": "",
+    }
     before = known_lock(environment, using.cache, using.uv)
     try:
         after = resolve(environment, using.cache, using.uv)

@@ -34,9 +34,10 @@ err = text.console(stderr=True)
 
 def register(app: typer.Typer) -> None:
     """Add the four commands."""
-    known = {"list": list_cases, "show": show, "schemes": schemes, "env": env}
-    for name, command in known.items():
-        app.command(name=name, epilog=EXAMPLES[name])(command)
+    app.command(name="list", epilog=EXAMPLES["list"])(list_cases)
+    app.command(name="show", epilog=EXAMPLES["show"])(show)
+    app.command(name="schemes", epilog=EXAMPLES["schemes"])(schemes)
+    app.command(name="env", epilog=EXAMPLES["env"])(env)
 
 
 def _asked() -> dict[tuple[str, str], str]:

@@ -187,13 +187,14 @@ def catalogue(
         UsageError: a group has the name of an expectation of another defect.
     """
     parts = {each.name: Part(each, measured.get(each.name, Measured())) for each in expectations}
+    groups = tuple(groups)
+    for group in groups:
+        if group.name in parts and group.name not in group.expectations:
+            raise UsageError(f"defect {group.name!r} is the name of an expectation; choose another")
     of = {name: group.name for group in groups for name in group.expectations}
     members: dict[str, list[Part]] = {}
     for name, part in parts.items():
         members.setdefault(of.get(name, name), []).append(part)
-    for name, found in members.items():
-        if name in parts and parts[name] not in found:
-            raise UsageError(f"defect {name!r} is the name of another expectation; choose another")
     helping = tuple(workarounds)
     return tuple(
         Defect(name, tuple(found), tuple(each for each in helping if name in each.defects))

@@ -104,8 +104,8 @@ class Entry:
         globs = self.texts(key)
         if not globs:
             raise self.wrong(f'the key "{key}" is missing; give a list of globs on case ids')
-        for glob in globs if case_ids is not None else ():
-            if not any(fnmatchcase(case_id, glob) for case_id in case_ids):
+        for glob in globs:
+            if case_ids is not None and not any(fnmatchcase(case_id, glob) for case_id in case_ids):
                 raise self.wrong(
                     f"{glob!r} matches no case; `conformance list` prints the ids it must match"
                 )

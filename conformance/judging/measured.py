@@ -103,7 +103,7 @@ def measured(expectation: Expectation, runs: Iterable[Observed]) -> Measured:
 
 def _samples(expectation: Expectation, run: Observed) -> dict[str, Sample]:
     """Return what was seen by case id."""
-    found = {}
+    found: dict[str, Sample] = {}
     for case, outcome in run.outcomes.items():
         for event in _seen(expectation, outcome) if expectation.about(case) else ():
             found.setdefault(case, _sample(case, run.label, event))
