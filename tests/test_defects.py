@@ -54,7 +54,8 @@ def test_the_page_is_what_the_sources_say() -> None:
 
 def test_every_expectation_is_in_one_entry() -> None:
     names = [part.expectation.name for defect in DEFECTS for part in defect.parts]
-    assert sorted(names) == sorted(each.name for each in shipped.expectations())
+    found = [each.expectation for each in shipped.findings()]
+    assert sorted(names) == sorted(each.name for each in (*shipped.expectations(), *found))
 
 
 def test_what_was_measured_is_of_expectations_that_there_are() -> None:
@@ -241,10 +242,12 @@ def test_every_workaround_is_shown_by_something_that_there_is() -> None:
 
 def test_every_script_is_of_a_workaround() -> None:
     scripts = {
-        path.relative_to(ROOT).as_posix() for path in (ROOT / "fixtures/workarounds").iterdir()
+        path.relative_to(ROOT).as_posix()
+        for folder in ("workarounds", "findings")
+        for path in (ROOT / "fixtures" / folder).glob("*.py")
     }
     named = {each.script for each in shipped.workarounds() if each.script}
-    assert {path for path in scripts if path.endswith(".py")} == named
+    assert scripts == named | {each.script for each in shipped.findings()}
 
 
 # Strict files

@@ -7,13 +7,16 @@ from pathlib import Path
 import pytest
 
 from conformance.judging.defects import Workaround
-from conformance.report.catalogue import workarounds
+from conformance.judging.findings import Shown
+from conformance.report.catalogue import findings, workarounds
 from conformance.versions.environments import find, load_environments
 from conformance.versions.make import made, tools
 from conformance.versions.ready import Ready, run_in
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = ROOT / "fixtures/golden/torchao-0.17/flux-tiny.int8wo.quantize_.pickle.cpu/checkpoint"
+SHOWING = [each.script for each in findings()]
+"""Scripts that are run for their findings, and try the workaround as well."""
 SCRIPTS = [each for each in workarounds() if each.script]
 
 
@@ -22,7 +25,19 @@ def run(script: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
 
 
-@pytest.mark.parametrize("workaround", [w for w in SCRIPTS if not w.under], ids=lambda w: w.name)
+@pytest.mark.parametrize("finding", findings(), ids=lambda each: each.expectation.name)
+def test_the_script_of_a_finding_prints_its_message(finding: Shown) -> None:
+    ended = run(finding.script)
+    assert ended.returncode == 0, ended.stderr[-600:]
+    said = finding.measured.samples[0].message
+    assert said in ended.stdout
+
+
+@pytest.mark.parametrize(
+    "workaround",
+    [each for each in SCRIPTS if not each.under and each.script not in SHOWING],
+    ids=lambda each: each.name,
+)
 def test_the_script_shows_the_defect_and_the_way_around_it(workaround: Workaround) -> None:
     ended = run(workaround.script)
     assert ended.returncode == 0, ended.stderr[-600:]

@@ -110,7 +110,7 @@ def command(
     try:
         steps = _steps((package, good, bad), over, base, known, using)
     except UvError as error:
-        raise _inconclusive(f"the index cannot be read: {error}") from None
+        raise _inconclusive(f"the index cannot be read: {error}", as_json=as_json) from None
     with held(results) as hold, ending_like_ctrl_c():
         if not resume:
             _forget(results)
@@ -118,10 +118,10 @@ def command(
             prober = _prober(case, results, using, hold, writer and find_environment(writer, known))
             _tell(case, prober, _found(prober, steps), as_json=as_json)
         except _NoAnswerError as error:
-            raise _inconclusive(str(error)) from None
+            raise _inconclusive(str(error), as_json=as_json) from None
         except KeyboardInterrupt:
             again = "broken off; the same command with --resume keeps what was probed"
-            raise _inconclusive(again) from None
+            raise _inconclusive(again, as_json=as_json) from None
 
 
 def _prober(
@@ -208,7 +208,9 @@ def _wrong_ends(good: Probe, reference: Result, bad: Probe, said: Answer) -> Exc
     )
 
 
-def _inconclusive(reason: str) -> typer.Exit:
+def _inconclusive(reason: str, *, as_json: bool) -> typer.Exit:
+    if as_json:
+        print(json.dumps({"schema": JSON_VERSION, "first_bad": None, "headline": reason}, indent=1))
     text.show(err, text.line(f"Inconclusive: {reason}", "bold yellow"))
     return typer.Exit(ExitCode.INCONCLUSIVE)
 

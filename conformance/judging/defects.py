@@ -54,6 +54,8 @@ class Part:
         if isinstance(excuse, Raises):
             left = f", leaving {', '.join(excuse.leftovers)} behind" if excuse.leftovers else ""
             return f"{excuse.stage} raises {excuse.type}{left}"
+        if isinstance(excuse, Differs) and not self.expectation.cases:
+            return f"{excuse.stage} raises nothing: {self.text}"
         if isinstance(excuse, Differs):
             return f"it loads, and the check {excuse.check} finds at {excuse.stage}: {self.text}"
         return f"it ends as {excuse}"

@@ -174,7 +174,7 @@ def _expectation(
             entry.known(canonicalize_name(name), DISTRIBUTIONS, "distribution"): specifiers
             for name, specifiers in entry.specifiers("versions").items()
         },
-        issue=_issue(entry, kind),
+        issue=issue_of(entry, kind),
         searched=entry.text("searched"),
     )
     entry.close()
@@ -226,7 +226,12 @@ def _ends(entry: Entry) -> Ends:
     return Ends(kind, entry.optional_member("stage", Stage))
 
 
-def _issue(entry: Entry, kind: Kind) -> str:
+def issue_of(entry: Entry, kind: Kind) -> str:
+    """Return the link of an entry, or that none was found, which wants to know where.
+
+    Raises:
+        UsageError: neither is given, or both.
+    """
     issue, searched = entry.text("issue"), entry.text("searched")
     if (issue == NONE_FOUND) != bool(searched):
         raise entry.wrong(

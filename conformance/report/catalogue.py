@@ -16,6 +16,7 @@ from conformance.judging.defects import (
     names_of,
 )
 from conformance.judging.expectations import Expectation, load_expectations, packaged
+from conformance.judging.findings import Shown, load_findings
 from conformance.judging.measured import Measured
 from conformance.roundtrip.checks import check_names
 from conformance.versions.shipped import shipped
@@ -32,6 +33,11 @@ def expectations() -> tuple[Expectation, ...]:
     return (*own, *load_expectations([shipped(GOLDEN)], checks, None))
 
 
+def findings() -> tuple[Shown, ...]:
+    """Return what no case shows."""
+    return load_findings(DATA / "findings.toml")
+
+
 def groups() -> tuple[Group, ...]:
     """Return which expectations are one defect."""
     return load_groups(DATA / "defects.toml", [each.name for each in expectations()])
@@ -39,7 +45,8 @@ def groups() -> tuple[Group, ...]:
 
 def workarounds() -> tuple[Workaround, ...]:
     """Return what was measured to help."""
-    names = names_of(expectations(), groups())
+    declared = (*expectations(), *(each.expectation for each in findings()))
+    names = names_of(declared, groups())
     return load_workarounds(DATA / "workarounds.toml", names, all_cases().keys())
 
 
@@ -59,4 +66,7 @@ def defects() -> tuple[Defect, ...]:
     """
     known = measurements()["expectations"]
     measured = {name: Measured.from_json(each) for name, each in known.items()}
-    return catalogue(expectations(), groups(), workarounds(), measured)
+    shown = findings()
+    measured |= {each.expectation.name: each.measured for each in shown}
+    declared = (*expectations(), *(each.expectation for each in shown))
+    return catalogue(declared, groups(), workarounds(), measured)
