@@ -348,8 +348,7 @@ def parse_header(path: Path, data: dict[str, Any]) -> Header:
     """Return the header, or raise `UsageError`: it is none, or of another schema version."""
     if data.get("line") != "header":
         raise UsageError(
-            f"{path} is no results file: its first line is not a header; "
-            "`conformance run` writes one"
+            f"{path} is no results file, it has no header; `conformance run` writes one"
         )
     if data.get("schema") != SCHEMA_VERSION:
         raise UsageError(
