@@ -347,9 +347,7 @@ def parse_line(path: Path, number: int, line: str, total: int) -> dict[str, Any]
 def parse_header(path: Path, data: dict[str, Any]) -> Header:
     """Return the header, or raise `UsageError`: it is none, or of another schema version."""
     if data.get("line") != "header":
-        raise UsageError(
-            f"{path} is no results file, it has no header; `conformance run` writes one"
-        )
+        raise UsageError(f"{path} is no results file: it has no header; give a file of a run")
     if data.get("schema") != SCHEMA_VERSION:
         raise UsageError(
             f"{path} has schema version {data.get('schema')!r} and this suite reads version "
