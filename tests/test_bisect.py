@@ -228,10 +228,11 @@ def test_an_end_without_a_result_is_inconclusive(
 
 def test_no_network_is_one_line_and_3(shell: Shell) -> None:
     nowhere = {"UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple", "UV_HTTP_RETRIES": "0"}
-    done = shell.run(REGRESSED, *MOVED, PIP_NO_INDEX="0", **nowhere)
+    done = shell.run(REGRESSED, *MOVED, "--json", PIP_NO_INDEX="0", **nowhere)
     assert done.returncode == 3
     assert done.stderr.startswith("Inconclusive: the index cannot be read: ")
     assert len(done.stderr.splitlines()) == 1
+    assert json.loads(done.stdout)["first_bad"] is None
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from typer.testing import CliRunner
 
-from conformance import cli
 from conformance.case import Case, default_cases
 from conformance.cli import app
+from conformance.commands import run as run_command
 from conformance.environment import hardware, observed_versions
 from conformance.errors import UsageError
 from conformance.judging.judge import judge
@@ -279,8 +279,8 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             asked.append(case.id)
             yield Outcome(case.id)
 
-    monkeypatch.setattr(cli, "run_cases", run)
-    monkeypatch.setattr(cli, "current_expectations", lambda _: ())
+    monkeypatch.setattr(run_command, "run_cases", run)
+    monkeypatch.setattr(run_command, "current_expectations", lambda _: ())
     return asked
 
 
@@ -364,7 +364,7 @@ def test_other_expectations_are_not_mixed(tmp_path: Path, monkeypatch: pytest.Mo
     invoke(*GLOBS, "--results", path)
     known = current_expectations()
     assert any(each.about("flux-tiny.int8wo.quantize_.safetensors.cpu") for each in known)
-    monkeypatch.setattr(cli, "current_expectations", lambda _: known)
+    monkeypatch.setattr(run_command, "current_expectations", lambda _: known)
     code, said = invoke(*GLOBS, "--results", path, "--resume")
     assert code == 2
     assert "was judged by other expectations" in said

@@ -215,7 +215,7 @@ def test_a_missing_file_is_an_error(path: Path) -> None:
     [
         (b"", "is empty"),
         (b"\xff\xfe", "cannot read the results"),
-        (b"{}\n", "its first line is not a header"),
+        (b"{}\n", "it has no header"),
         (b"hello\n", "line 1 is not a JSON object"),
     ],
 )

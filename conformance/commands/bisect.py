@@ -13,6 +13,7 @@ from rich.console import Group, RenderableType
 
 from conformance.case import Case, find
 from conformance.commands.options import AsJson, EnvironmentsFile
+from conformance.commands.complete import CaseId, environments
 from conformance.errors import UsageError
 from conformance.judging.results import Result
 from conformance.judging.summary import ExitCode
@@ -62,20 +63,33 @@ err = text.console(stderr=True)
 
 
 def command(
-    case_id: Annotated[str, typer.Argument(metavar="CASE")],
+    case_id: CaseId,
     package: Annotated[str, typer.Option(metavar="NAME", help="What is moved.")] = "",
     good: Annotated[str, typer.Option(metavar="VERSION", help="Where it was good.")] = "",
     bad: Annotated[str, typer.Option(metavar="VERSION", help="Where it is bad.")] = "",
     env: Annotated[
-        str, typer.Option(metavar="ENV", help="In which the package is moved; see `envs list`.")
+        str,
+        typer.Option(
+            metavar="ENV",
+            help="In which the package is moved; see `envs list`.",
+            autocompletion=environments,
+        ),
     ] = "",
     over: Annotated[
         list[str] | None,
-        typer.Option(metavar="ENV", help="Any list, in order, good to bad; repeatable."),
+        typer.Option(
+            metavar="ENV",
+            help="Any list, in order, good to bad; repeatable.",
+            autocompletion=environments,
+        ),
     ] = None,
     writer: Annotated[
         str,
-        typer.Option(metavar="ENV", help="Writes the checkpoint that the versions only read."),
+        typer.Option(
+            metavar="ENV",
+            help="Writes the checkpoint that the versions only read.",
+            autocompletion=environments,
+        ),
     ] = "",
     results: Annotated[Path, typer.Option(metavar="DIR", help="Where results and logs go.")] = (
         Path("conformance-bisect")
@@ -94,7 +108,7 @@ def command(
     try:
         steps = _steps((package, good, bad), over, base, known, using)
     except UvError as error:
-        raise _inconclusive(f"the index cannot be read: {error}") from None
+        raise _inconclusive(f"the index cannot be read: {error}", as_json=as_json) from None
     with held(results) as hold, ending_like_ctrl_c():
         if not resume:
             _forget(results)
@@ -102,10 +116,10 @@ def command(
             prober = _prober(case, results, using, hold, writer and find_environment(writer, known))
             _tell(case, prober, _found(prober, steps), as_json=as_json)
         except _NoAnswerError as error:
-            raise _inconclusive(str(error)) from None
+            raise _inconclusive(str(error), as_json=as_json) from None
         except KeyboardInterrupt:
             again = "broken off; the same command with --resume keeps what was probed"
-            raise _inconclusive(again) from None
+            raise _inconclusive(again, as_json=as_json) from None
 
 
 def _prober(
@@ -187,11 +201,14 @@ def _wrong_ends(good: Probe, reference: Result, bad: Probe, said: Answer) -> Exc
             f"({good.ended}, and then {bad.ended})"
         )
     return UsageError(
-        f"{titles[1]} is not bad against {titles[0]}: it ended as {bad.ended}; nothing to find"
+        f"{titles[1]} is not bad against {titles[0]}: it ended as {bad.ended}; "
+        "give ends that differ"
     )
 
 
-def _inconclusive(reason: str) -> typer.Exit:
+def _inconclusive(reason: str, *, as_json: bool) -> typer.Exit:
+    if as_json:
+        print(json.dumps({"schema": JSON_VERSION, "first_bad": None, "headline": reason}, indent=1))
     text.show(err, text.line(f"Inconclusive: {reason}", "bold yellow"))
     return typer.Exit(ExitCode.INCONCLUSIVE)
 

@@ -9,9 +9,10 @@ from typing import Annotated, Any
 import typer
 from filelock import Timeout
 from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from conformance.commands.options import AsJson, EnvironmentsFile
+from conformance.commands.complete import environments
 from conformance.errors import UsageError
 from conformance.judging.summary import ExitCode
 from conformance.report import text
@@ -39,7 +40,9 @@ err = text.console(stderr=True)
 Names = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="ENV...", help="Names, or requirements: 'torchao==0.17.0 diffusers==0.42.1'."
+        metavar="ENV...",
+        help="Names, or requirements: 'torchao==0.17.0 diffusers==0.42.1'.",
+        autocompletion=environments,
     ),
 ]
 SHOWN = 0.05
@@ -76,7 +79,7 @@ def list_environments(
     if as_json:
         print(json.dumps([_listed(*each) for each in states], indent=1))
         return
-    table = Table("environment", "state", "requirements", "what it is", box=None, pad_edge=False)
+    table = text.folding_table("environment", "state", "requirements", "what it is")
     for each, there in states:
         state = "made" if there else "heavy, not made" if each.heavy else "not made"
         table.add_row(*map(escape, (each.name, state, " ".join(each.requirements), each.title)))
@@ -176,34 +179,55 @@ def _made(answer: Ready | NotReady) -> dict[str, Any]:
 
 Exit codes: 0 all are resolved, 2 usage, 3 one or more do not resolve."""
 )
-def lock(names: Names = None, file: EnvironmentsFile = None) -> None:
+def lock(
+    names: Names = None, file: EnvironmentsFile = None, as_json: AsJson = False
+) -> None:
     """Resolve environments anew, keep the locks, and print what changed in them."""
     chosen = picked(names, load_environments(file))
     using = tools()
-    failed = False
+    answers: list[dict[str, Any]] = []
     with text.progress(err) as bar:
         task = bar.add_task("locks", total=len(chosen))
         for each in chosen:
-            try:
-                text.show(out, text.line(_relocked(each, using)))
-            except UvError as error:
-                failed = True
-                text.show(
-                    out, text.line(f"no result: {each.name} does not resolve: {error}", "red")
-                )
+            answers.append(_relocked(each, using))
+            if not as_json:
+                text.show(bar.console if out.is_terminal else out, _locked(answers[-1]))
             bar.advance(task)
+    if as_json:
+        print(json.dumps(answers, indent=1))
+    failed = any(each["error"] for each in answers)
     raise typer.Exit(ExitCode.INCONCLUSIVE if failed else ExitCode.AS_EXPECTED)
 
 
-def _relocked(environment: Environment, using: Tools) -> str:
+def _relocked(environment: Environment, using: Tools) -> dict[str, Any]:
+    """Resolve one anew; `changed` is None when there was no lock before."""
+    answer: dict[str, Any] = {
+        "name": environment.name,
+        "packages": [],
+        "changed": None,
+        "error": "",
+    }
     before = known_lock(environment, using.cache, using.uv)
-    after = resolve(environment, using.cache, using.uv)
-    count = f"{environment.name}: {len(after.text.splitlines())} packages"
-    if before is None:
-        return f"{count}, resolved for the first time"
-    lines = difflib.ndiff(before.text.splitlines(), after.text.splitlines())
-    changed = [line for line in lines if line[0] in "+-"]
-    return "\n  ".join([f"{count}, {'changed' if changed else 'unchanged'}", *changed])
+    try:
+        after = resolve(environment, using.cache, using.uv)
+    except UvError as error:
+        return {**answer, "error": str(error)}
+    answer["packages"] = after.text.splitlines()
+    if before is not None:
+        lines = difflib.ndiff(before.text.splitlines(), after.text.splitlines())
+        answer["changed"] = [line for line in lines if line[0] in "+-"]
+    return answer
+
+
+def _locked(answer: dict[str, Any]) -> Text:
+    if answer["error"]:
+        return text.line(f"no result: {answer['name']} does not resolve: {answer['error']}", "red")
+    count = f"{answer['name']}: {len(answer['packages'])} packages"
+    changed = answer["changed"]
+    if changed is None:
+        return text.line(f"{count}, resolved for the first time")
+    state = "changed" if changed else "unchanged"
+    return text.line("\n  ".join([f"{count}, {state}", *changed]))
 
 
 @app.command(
@@ -255,7 +279,9 @@ def refresh(file: EnvironmentsFile = None) -> None:
     pins = newest_pins(named.values())
     followed = [name for name in FOLLOWED if name in pins]
     if not followed:
-        raise UsageError(f"{path.name} pins none of {', '.join(FOLLOWED)}; nothing to follow")
+        raise UsageError(
+            f"{path.name} pins none of {', '.join(FOLLOWED)}; pin one of them, like torchao==0.18.0"
+        )
     try:
         releases = {name: newer(name, pins[name], find_uv()) for name in followed}
     except UvError as error:

@@ -12,6 +12,7 @@ import typer
 
 from conformance.case import Case, find, select
 from conformance.commands.options import AsJson, EnvironmentsFile
+from conformance.commands.complete import Globs, environments, writers
 from conformance.judging.exchange import Cell
 from conformance.judging.exchange_results import (
     ExchangeHeader,
@@ -42,11 +43,18 @@ Writers = Annotated[
         "-w",
         metavar="ENV",
         help=f"Environments that write; repeatable. '{GOLDEN}' stands for the golden files.",
+        autocompletion=writers,
     ),
 ]
 Readers = Annotated[
     list[str],
-    typer.Option("--readers", "-r", metavar="ENV", help="Environments that read; repeatable."),
+    typer.Option(
+        "--readers",
+        "-r",
+        metavar="ENV",
+        help="Environments that read; repeatable.",
+        autocompletion=environments,
+    ),
 ]
 
 
@@ -72,10 +80,7 @@ def register(app: typer.Typer) -> None:
 def run(
     writers: Writers,
     readers: Readers,
-    globs: Annotated[
-        list[str] | None,
-        typer.Option("--select", "-s", metavar="GLOB", help="Cases whose id matches; repeatable."),
-    ] = None,
+    globs: Globs = None,
     results: Annotated[
         Path, typer.Option(metavar="FILE", help="Where the results go, as JSON lines.")
     ] = Path("conformance-exchange.jsonl"),

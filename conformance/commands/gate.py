@@ -12,6 +12,7 @@ from rich.console import Group
 
 from conformance.case import all_cases
 from conformance.commands.compare import acceptances
+from conformance.commands.complete import Globs, Markers, environments
 from conformance.commands.making import made_ready
 from conformance.commands.options import AsJson, EnvironmentsFile
 from conformance.errors import UsageError
@@ -58,19 +59,23 @@ Exit codes: 0 compatible, 1 blocked (or flaky), 2 usage, 3 inconclusive."""
 
 def command(
     baseline: Annotated[
-        str, typer.Option(metavar="ENV", help="What you have: a name, or 'torchao==0.17.0 ...'.")
+        str,
+        typer.Option(
+            metavar="ENV",
+            help="What you have: a name, or 'torchao==0.17.0 ...'.",
+            autocompletion=environments,
+        ),
     ],
     candidate: Annotated[
-        str, typer.Option(metavar="ENV", help="What you would have; written like the baseline.")
+        str,
+        typer.Option(
+            metavar="ENV",
+            help="What you would have; written like the baseline.",
+            autocompletion=environments,
+        ),
     ] = "",
-    globs: Annotated[
-        list[str] | None,
-        typer.Option("--select", "-s", metavar="GLOB", help="Cases whose id matches; repeatable."),
-    ] = None,
-    markers: Annotated[
-        list[str] | None,
-        typer.Option("--marker", "-m", metavar="NAME", help="Only cases with it; repeatable."),
-    ] = None,
+    globs: Globs = None,
+    markers: Markers = None,
     accept: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Reviewed exceptions, as TOML.")
     ] = None,

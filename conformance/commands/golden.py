@@ -8,6 +8,7 @@ import typer
 from rich.markup import escape
 
 from conformance.commands.options import AsJson
+from conformance.commands.complete import environments
 from conformance.environment import observed_versions
 from conformance.errors import UsageError
 from conformance.judging.expectations import active
@@ -79,17 +80,21 @@ def verify(directory: Where = DIRECTORY, as_json: AsJson = False) -> None:
 What is there is never written again: a new release gets a new directory."""
 )
 def make(
-    names: Annotated[list[str], typer.Argument(metavar="ENV...", help="Who writes.")],
+    names: Annotated[
+        list[str], typer.Argument(metavar="ENV...", help="Who writes.", autocompletion=environments)
+    ],
     directory: Where = DIRECTORY,
 ) -> None:
     """Have environments write the golden files of their torchao releases."""
     for name, party in parties(names, tools(err.print)).items():
         if isinstance(party, Absent):
-            raise UsageError(f"{name}: {party.reason}")
+            raise UsageError(f"{party.reason}; `conformance envs make` must make {name} first")
         try:
             shelf = make_golden(party, directory, tell=lambda case: err.print(escape(case)))
         except PartyError as error:
-            raise UsageError(f"{name} could not write them: {error}") from None
+            raise UsageError(
+                f"{name} could not write them: {error}; mend that, or leave it out"
+            ) from None
         text.show(out, text.line(f"{shelf.directory}: {len(shelf.manifest.cases)} checkpoints"))
         for case, reason in shelf.manifest.absent.items():
             text.show(out, text.line(f"  not {case}: {reason}"))

@@ -1,9 +1,11 @@
 """`conformance merge`."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -35,6 +37,7 @@ def command(
         list[Path] | None,
         typer.Option(metavar="FILE", help="The further expectations of the shards; repeatable."),
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Join the shards of one run to the results that the whole run would have written."""
     if output.resolve() in {path.resolve() for path in shards}:
@@ -44,10 +47,22 @@ def command(
     header = merged_header(files)
     session = _write(output, header, files.values(), expectations or ())
     unused = session.results.unused if session.results else ()
-    out = text.console()
-    text.show(out, text.summary(session.tally, session.causes, unused, planned=header.planned))
-    text.show(out, text.line(f"\nresults: {output}"))
+    if as_json:
+        print(json.dumps(_json(session, unused, header, output), indent=1))
+    else:
+        out = text.console()
+        text.show(out, text.summary(session.tally, session.causes, unused, planned=header.planned))
+        text.show(out, text.line(f"\nresults: {output}"))
     raise typer.Exit(exit_code(session.tally, unused))
+
+
+def _json(session: Session, unused: Sequence[str], header: Header, output: Path) -> dict[str, Any]:
+    return {
+        "headline": text.headline(session.tally, unused, header.planned),
+        "counts": asdict(session.tally),
+        "unused": list(unused),
+        "results": str(output),
+    }
 
 
 def _no_file_twice(paths: Iterable[Path]) -> None:

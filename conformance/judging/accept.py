@@ -80,7 +80,7 @@ def _acceptance(entry: Entry, case_ids: Collection[str], today: date) -> Accepta
     if reviewed > today:
         raise entry.wrong(f'"date" is {reviewed}, which is to come; give the day of the review')
     if until is not None and until < reviewed:
-        raise entry.wrong(f'"until" is {until}, before the review of {reviewed}')
+        raise entry.wrong(f'"until" is {until}, before the review of {reviewed}; give a later day')
     acceptance = Acceptance(
         name=entry.name(),
         cases=entry.globs("cases", case_ids),

@@ -76,7 +76,10 @@ class Side:
                 raise UsageError("a retry must have the versions of the run; retry it there")
             for case in retry.cases:
                 if case not in self.run.cases:
-                    raise UsageError(f"the retry of {case} is of a case that was not run before")
+                    raise UsageError(
+                        f"the retry of {case} is of a case that was not run before; "
+                        "retry only cases of the run"
+                    )
 
     @property
     def header(self) -> Header:

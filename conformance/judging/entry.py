@@ -31,7 +31,9 @@ def read_entries(path: Path | Traversable, word: str) -> Iterator[Entry]:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         reason = error.strerror or error
-        raise UsageError(f"{path}: cannot read the {word}s: {reason}") from None
+        raise UsageError(
+            f"{path}: cannot read the {word}s: {reason}; name a TOML file that you may read"
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: not a TOML file: {error}; mend it there") from None
     tables = document.pop(word, [])
@@ -97,13 +99,13 @@ class Entry:
             raise self.wrong(f'"{key}" must be a list of texts, and is {value!r}')
         return tuple(value)
 
-    def globs(self, key: str, case_ids: Collection[str]) -> tuple[str, ...]:
-        """Return a list of globs, each of which must match a case."""
+    def globs(self, key: str, case_ids: Collection[str] | None) -> tuple[str, ...]:
+        """Return a list of globs, each of which must match a case if they are known."""
         globs = self.texts(key)
         if not globs:
             raise self.wrong(f'the key "{key}" is missing; give a list of globs on case ids')
         for glob in globs:
-            if not any(fnmatchcase(case_id, glob) for case_id in case_ids):
+            if case_ids is not None and not any(fnmatchcase(case_id, glob) for case_id in case_ids):
                 raise self.wrong(
                     f"{glob!r} matches no case; `conformance list` prints the ids it must match"
                 )
@@ -156,7 +158,9 @@ class Entry:
         try:
             pattern = re.compile(text)
         except re.error as error:
-            raise self.wrong(f'"{key}" is no regular expression: {error}: {text!r}') from None
+            raise self.wrong(
+                f'"{key}" is no regular expression: {error}: {text!r}; mend it'
+            ) from None
         if pattern.fullmatch(""):
             raise self.wrong(f'"{key}" is {text!r}, which also matches nothing; say what must come')
         return pattern

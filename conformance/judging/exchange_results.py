@@ -136,7 +136,9 @@ def earlier_cells(path: Path, header: ExchangeHeader) -> tuple[Cell, ...]:
     try:
         found = _header(path, dict(json.loads(first)))
     except ValueError:
-        raise UsageError(f"{path} is not the results file of an exchange") from None
+        raise UsageError(
+            f"{path} is not the results file of an exchange; `conformance exchange` writes one"
+        ) from None
     if replace(found, started=header.started) != header:
         raise UsageError(f"{path} is of another exchange; leave out --resume, or name another file")
     return tuple(cell for cell in map(_cell, others) if cell and cell.readings is not None)
@@ -155,17 +157,23 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"cannot read the results {path}: {reason}") from None
+        raise UsageError(
+            f"cannot read the results {path}: {reason}; `conformance exchange` writes them"
+        ) from None
     for number, line in enumerate(text.splitlines(), start=1):
         try:
             yield dict(json.loads(line))
         except (ValueError, TypeError):
-            raise UsageError(f"{path} is damaged: line {number} is no JSON object") from None
+            raise UsageError(
+                f"{path} is damaged: line {number} is no JSON object; run the exchange again"
+            ) from None
 
 
 def _header(path: Path, data: dict[str, Any]) -> ExchangeHeader:
     if data.pop("line", None) != "header" or data.get("kind") != KIND:
-        raise UsageError(f"{path} is not the results file of an exchange")
+        raise UsageError(
+            f"{path} is not the results file of an exchange; `conformance exchange` writes one"
+        )
     if data.get("schema") != SCHEMA_VERSION:
         raise UsageError(
             f"{path} has schema version {data.get('schema')!r} and this suite reads version "

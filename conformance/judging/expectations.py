@@ -116,9 +116,12 @@ def packaged() -> tuple[Traversable, ...]:
 
 
 def load_expectations(
-    paths: Iterable[Path | Traversable], checks: Collection[str], case_ids: Collection[str]
+    paths: Iterable[Path | Traversable], checks: Collection[str], case_ids: Collection[str] | None
 ) -> tuple[Expectation, ...]:
     """Read the files, in their order; `checks` and `case_ids` are all that there are.
+
+    Without `case_ids` globs are not checked: an installed suite has no golden files, and yet
+    explains what is declared of them.
 
     Raises:
         UsageError: a file cannot be read, or an entry is wrong in any way.
@@ -156,7 +159,9 @@ def _version(distribution: str, text: str) -> Version:
         ) from None
 
 
-def _expectation(entry: Entry, checks: Collection[str], case_ids: Collection[str]) -> Expectation:
+def _expectation(
+    entry: Entry, checks: Collection[str], case_ids: Collection[str] | None
+) -> Expectation:
     kind = entry.member("kind", Kind)
     expectation = Expectation(
         name=entry.name(),
@@ -169,7 +174,7 @@ def _expectation(entry: Entry, checks: Collection[str], case_ids: Collection[str
             entry.known(canonicalize_name(name), DISTRIBUTIONS, "distribution"): specifiers
             for name, specifiers in entry.specifiers("versions").items()
         },
-        issue=_issue(entry, kind),
+        issue=issue_of(entry, kind),
         searched=entry.text("searched"),
     )
     entry.close()
@@ -221,7 +226,12 @@ def _ends(entry: Entry) -> Ends:
     return Ends(kind, entry.optional_member("stage", Stage))
 
 
-def _issue(entry: Entry, kind: Kind) -> str:
+def issue_of(entry: Entry, kind: Kind) -> str:
+    """Return the link of an entry, or that none was found, which wants to know where.
+
+    Raises:
+        UsageError: neither is given, or both.
+    """
     issue, searched = entry.text("issue"), entry.text("searched")
     if (issue == NONE_FOUND) != bool(searched):
         raise entry.wrong(

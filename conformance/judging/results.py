@@ -324,7 +324,9 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"cannot read the results {path}: {reason}") from None
+        raise UsageError(
+            f"cannot read the results {path}: {reason}; `conformance run` writes them"
+        ) from None
     if not lines:
         raise UsageError(f"{path} is empty; run it again with `--results {path}`")
     return [parse_line(path, number, line, len(lines)) for number, line in enumerate(lines, 1)]
@@ -345,7 +347,7 @@ def parse_line(path: Path, number: int, line: str, total: int) -> dict[str, Any]
 def parse_header(path: Path, data: dict[str, Any]) -> Header:
     """Return the header, or raise `UsageError`: it is none, or of another schema version."""
     if data.get("line") != "header":
-        raise UsageError(f"{path} is no results file: its first line is not a header")
+        raise UsageError(f"{path} is no results file: it has no header; give a file of a run")
     if data.get("schema") != SCHEMA_VERSION:
         raise UsageError(
             f"{path} has schema version {data.get('schema')!r} and this suite reads version "

@@ -19,7 +19,7 @@ from conformance.judging.comparison import (
 )
 from conformance.judging.judge import Judgement
 from conformance.judging.results import Header, Result
-from conformance.report.text import causes_list, line
+from conformance.report.text import causes_list, folding_table, line
 
 JSON_VERSION = 1
 """Raised with every change after which an old reader would misread the JSON."""
@@ -155,7 +155,7 @@ def _step(name: str, pair: tuple[str | None, str | None]) -> str:
 
 
 def _counts(comparison: Comparison) -> Table:
-    table = Table("change", "cases", box=None, pad_edge=False)
+    table = folding_table("change", "cases")
     table.columns[1].justify = "right"
     for label in LABELS:
         count = comparison.counts[label]
@@ -182,9 +182,7 @@ def _listed(title: str, rows: Iterable[Row]) -> Iterator[RenderableType]:
 
 
 def _table(rows: tuple[Row, ...]) -> Iterator[RenderableType]:
-    table = Table("case", "change", "before", "after", "by", box=None, pad_edge=False)
-    for column in table.columns:
-        column.overflow = "fold"
+    table = folding_table("case", "change", "before", "after", "by")
     for row in rows[:ROWS_SHOWN]:
         ends = (_endings(row.before), _endings(row.after))
         table.add_row(*map(Text, (row.case, str(row.change), *ends, row.accepted_by)))

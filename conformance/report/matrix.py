@@ -9,7 +9,7 @@ from rich.text import Text
 
 from conformance.judging.exchange import Cell, Exchanged, Unmeasured, counts
 from conformance.judging.exchange_results import ExchangeResults
-from conformance.report.text import line
+from conformance.report.text import folding_table, line
 
 Ending = Exchanged | Unmeasured
 
@@ -125,7 +125,7 @@ def headline(results: ExchangeResults) -> str:
 
 
 def _counts(results: ExchangeResults) -> Table:
-    table = Table("cells", "", box=None, pad_edge=False)
+    table = folding_table("cells", "")
     table.columns[1].justify = "right"
     styles = {str(ending): style for ending, style in STYLES.items()}
     for name, count in counts(results.cells).items():
@@ -142,7 +142,7 @@ def _legend() -> Text:
 
 
 def _table(grid: Grid, rows: Iterable[str], columns: Iterable[str]) -> Table:
-    table = Table("writer \\ reader", *columns, box=None, pad_edge=False)
+    table = folding_table("writer \\ reader", *columns)
     for column in table.columns[1:]:
         column.justify = "center"
     for row, squares in zip(rows, grid, strict=True):

@@ -1,8 +1,10 @@
 """Results for a terminal or a CI log. Reads results; runs nothing."""
 
 import io
+import os
 import re
 from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
+from typing import Literal
 
 from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
@@ -37,8 +39,12 @@ COLOURS = {
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return a console as wide as the terminal, or as a log line."""
-    made = Console(stderr=stderr, highlight=False)
+    """Return a console as wide as the terminal, or as a log line.
+
+    With `NO_COLOR` there is nothing bold or dim either: rich alone would leave those.
+    """
+    colours: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
+    made = Console(stderr=stderr, highlight=False, color_system=colours)
     if not made.is_terminal:
         made.width = LOG_WIDTH
     return made
@@ -59,6 +65,18 @@ def to_text(renderable: RenderableType, width: int = LOG_WIDTH) -> str:
     plain = Console(file=file, width=width, color_system=None, force_terminal=False)
     plain.print(Group(renderable), crop=False)
     return "".join(f"{each.rstrip()}\n" for each in file.getvalue().splitlines())
+
+
+def folding_table(*headers: str) -> Table:
+    """Return a table without a frame, whose cells are wrapped and never cut off.
+
+    Without headers it has two columns, for names and values.
+    """
+    named = headers or ("", "")
+    made = Table(*named, box=None, pad_edge=False, show_header=bool(headers))
+    for column in made.columns:
+        column.overflow = "fold"
+    return made
 
 
 def line(text: str, style: str = "") -> Text:
@@ -125,15 +143,13 @@ def findings_table(findings: Sequence[Finding]) -> Table:
     for each in findings:
         row = (each.check, each.what, each.wanted, each.got, str(each.reader))
         alike.setdefault(row, []).append(each.path)
-    table = Table("check", "path", "what", "wanted", "got", "reader", box=None, pad_edge=False)
-    for column in table.columns:
-        column.overflow = "fold"
+    found = folding_table("check", "path", "what", "wanted", "got", "reader")
     for (check, *others), paths in list(alike.items())[:FINDINGS_SHOWN]:
         path = "\n".join(_first(paths, PATHS_SHOWN))
-        table.add_row(*(Text(printable(cell)) for cell in (check, path, *others)))
+        found.add_row(*(Text(printable(cell)) for cell in (check, path, *others)))
     if len(alike) > FINDINGS_SHOWN:
-        table.add_row("...", f"and {len(alike) - FINDINGS_SHOWN} more")
-    return table
+        found.add_row("...", f"and {len(alike) - FINDINGS_SHOWN} more")
+    return found
 
 
 def _first(names: Sequence[str], count: int) -> list[str]:
@@ -200,15 +216,15 @@ def _failure_parts(failure: Failure) -> list[Text]:
 
 def verdict_counts(counts: Tally) -> Table:
     """Return the counts by verdict, worst first, and the cases without a result beside them."""
-    table = Table("verdict", "cases", box=None, pad_edge=False)
-    table.columns[1].justify = "right"
+    found = folding_table("verdict", "cases")
+    found.columns[1].justify = "right"
     for verdict, count in counts.verdicts.items():
         if count:
-            table.add_row(Text(str(verdict), COLOURS[verdict]), str(count))
+            found.add_row(Text(str(verdict), COLOURS[verdict]), str(count))
     for kind, count in counts.no_results.items():
         if count:
-            table.add_row(Text(f"no result: {kind}", "dim"), str(count))
-    return table
+            found.add_row(Text(f"no result: {kind}", "dim"), str(count))
+    return found
 
 
 def causes_list(causes: Iterable[CauseGroup], skipped: bool = False) -> list[Text]:

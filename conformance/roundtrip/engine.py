@@ -243,7 +243,9 @@ def probe() -> dict[tuple[str, str], str]:
         try:
             answer: dict[tuple[str, str], str] = prober.receive(TIMEOUT)
         except EndedError as ended:
-            raise UsageError(f"torchao cannot be asked for its schemes: {ended}") from None
+            raise UsageError(
+                f"torchao cannot be asked for its schemes: {ended}; does `import torchao` work?"
+            ) from None
         finally:
             prober.close()
         return answer

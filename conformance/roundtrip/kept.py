@@ -62,7 +62,9 @@ class Index:
             raise UsageError(
                 f"{path}: no index of checkpoints ({error}); write them again"
             ) from None
-        raise UsageError(f"{path}: index schema {schema}, this suite reads {SCHEMA}")
+        raise UsageError(
+            f"{path}: index schema {schema}, this suite reads {SCHEMA}; write them again"
+        )
 
 
 def was_written(outcome: Outcome) -> bool:

@@ -69,7 +69,9 @@ class Record:
                 return _record(data)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UsageError(f"{path}: not a record ({error}); write the case again") from error
-        raise UsageError(f"{path}: record schema {schema}, this suite reads {SCHEMA}")
+        raise UsageError(
+            f"{path}: record schema {schema}, this suite reads {SCHEMA}; write it again"
+        )
 
 
 def _record(data: Mapping[str, Any]) -> Record:

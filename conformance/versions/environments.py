@@ -74,7 +74,9 @@ def load_environments(path: Path | None = None) -> Environments:
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read the environments {path}: {error}") from None
+        raise UsageError(
+            f"cannot read the environments {path}: {error}; name a TOML file"
+        ) from None
     top = Entry(path.name, 0, {**tables, "name": "file"}, "the")
     for key in ("name", "ad_hoc", "environment"):
         top.has(key)
@@ -84,7 +86,9 @@ def load_environments(path: Path | None = None) -> Environments:
     for number, table in enumerate(_tables(path, tables), start=1):
         environment = _environment(_entry(path, number, table, "environment"), path)
         if environment.name in named:
-            raise UsageError(f"{path.name}: two environments are named {environment.name!r}")
+            raise UsageError(
+                f"{path.name}: two environments are named {environment.name!r}; rename one"
+            )
         named[environment.name] = environment
     return Environments(path.name, named, ad_hoc)
 
@@ -98,7 +102,7 @@ def _tables(path: Path, tables: Mapping[str, Any]) -> list[Any]:
 
 def _entry(path: Path, number: int, table: object, what: str) -> Entry:
     if not isinstance(table, dict):
-        raise UsageError(f"{path.name}: {what} {number} must be a table")
+        raise UsageError(f"{path.name}: {what} {number} must be a table: mend it there")
     return Entry(path.name, number, table, what)
 
 
@@ -150,7 +154,7 @@ def _local(text: str, base: Path) -> Requirement:
     name, _, place = text.rpartition(" @ ")
     path = (base / Path(place.strip()).expanduser()).resolve()
     if not path.is_file():
-        raise UsageError(f"there is no file {text!r}")
+        raise UsageError(f"there is no file {text!r}; give the path of a wheel")
     return Requirement(f"{name or _archive(path.name)[0]} @ {path.as_uri()}")
 
 
@@ -162,7 +166,9 @@ def _archive(file: str) -> tuple[str, str]:
         else:
             name, version = parse_sdist_filename(file)
     except (InvalidWheelFilename, InvalidSdistFilename) as error:
-        raise UsageError(f"{file} is not named like a wheel or source archive: {error}") from None
+        raise UsageError(
+            f"{file} is not named like a wheel or source archive: {error}; rename it"
+        ) from None
     return str(name), str(version)
 
 

@@ -86,8 +86,12 @@ class Manifest:
             if data["schema"] == SCHEMA:
                 return cls(**{**data, "cases": tuple(data["cases"])})
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UsageError(f"{path}: no manifest of golden files ({error!r})") from None
-        raise UsageError(f"{path}: manifest schema {data['schema']}, this suite reads {SCHEMA}")
+            raise UsageError(
+                f"{path}: no manifest of golden files ({error!r}); restore it from git"
+            ) from None
+        raise UsageError(
+            f"{path}: manifest schema {data['schema']}, this suite reads {SCHEMA}; update the suite"
+        )
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,9 @@ def shelves(directory: Path = DIRECTORY) -> tuple[Shelf, ...]:
     """
     found = [path.parent for path in directory.glob(f"*/{MANIFEST}")]
     if not found:
-        raise UsageError(f"no golden files in {directory}; they lie in a checkout of the suite")
+        raise UsageError(
+            f"no golden files in {directory}; they lie in a checkout of the suite: give --directory"
+        )
     made = [Shelf(path, Manifest.load(path)) for path in found]
     return tuple(sorted(made, key=lambda each: Version(each.versions["torchao"])))
 

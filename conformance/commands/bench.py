@@ -1,12 +1,13 @@
 """`conformance bench`."""
 
+import json
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from conformance.bench.suite import measure
+from conformance.report import text
 
 app = typer.Typer(help="Measure what the suite costs.", no_args_is_help=True)
 
@@ -23,12 +24,16 @@ def suite(
         typer.Option("--select", "-s", metavar="GLOB", help="Default cases to run; repeatable."),
     ] = None,
     runs: Annotated[int, typer.Option(min=1, help="Runs of each part; medians are shown.")] = 3,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Time whole runs against a bare script that makes the same library calls."""
-    notes = Console(stderr=True)
+    notes = text.console(stderr=True)
     figures = measure(globs or ["*"], runs, lambda note: notes.print(note, highlight=False))
-    table = Table("figure", "measured", "", "aim", box=None, pad_edge=False)
+    if as_json:
+        print(json.dumps([asdict(each) for each in figures], indent=1))
+        return
+    table = text.folding_table("figure", "measured", "", "aim")
     table.columns[1].justify = "right"
     for each in figures:
         table.add_row(each.name, f"{each.measured:.2f}", each.unit, each.aim)
-    Console().print(table)
+    text.show(text.console(), table)

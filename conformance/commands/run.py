@@ -1,0 +1,105 @@
+"""`conformance run`."""
+
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from conformance.case import default_cases
+from conformance.commands.complete import Globs, Markers
+from conformance.disk import require_space
+from conformance.judging.results import Selection
+from conformance.judging.summary import exit_code
+from conformance.report import text
+from conformance.roundtrip.engine import TIMEOUT
+from conformance.runner import run_cases
+from conformance.selection import chosen, part
+from conformance.session import Session, current_expectations, open_results, resume_results
+from conformance.shard import Shard
+
+EPILOG = """Examples:
+
+[bold]conformance run[/]  (tiny models on CPU)
+
+[bold]conformance run -n 2 --results results.jsonl[/]
+
+[bold]conformance run --select 'flux-*.int8wo.*.pickle*.cpu'[/]
+
+[bold]conformance run --marker small[/]  (size ratios)
+
+[bold]conformance run --results results.jsonl --resume[/]  (after Ctrl-C or a crash)
+
+[bold]conformance run --shard 2/4 --results shard-2.jsonl[/]  (then `conformance merge`)
+
+Exit codes: 0 as expected, 1 not as expected, 2 usage, 3 inconclusive."""
+LOG_LINES = 20
+"""Lines of progress in a log that is no terminal."""
+
+out = text.console()
+err = text.console(stderr=True)
+
+
+def command(
+    globs: Globs = None,
+    markers: Markers = None,
+    workers: Annotated[int, typer.Option("-n", min=1, help="Engines at work at once.")] = 1,
+    results: Annotated[
+        Path, typer.Option(metavar="FILE", help="Where the results go, as JSON lines.")
+    ] = Path("conformance-results.jsonl"),
+    expectations: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="Further expectations; repeatable.")
+    ] = None,
+    timeout: Annotated[
+        float,
+        typer.Option(min=1, metavar="SECONDS", help="Longest time for a case in one process."),
+    ] = TIMEOUT,
+    shard: Annotated[
+        Shard | None,
+        typer.Option(metavar="I/N", parser=Shard.parse, help="Run part I of N; see `merge`."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the results of a run that was broken off.")
+    ] = False,
+) -> None:
+    """Run cases, judge them, and tell what they came to."""
+    cases = part(chosen(globs or (), markers or ()), shard)
+    declared = current_expectations(expectations or ())
+    picked = Selection(tuple(globs or ()), tuple(markers or ()), shard=shard)
+    writer = (
+        resume_results(results, cases, declared, picked)
+        if resume
+        else open_results(results, len(cases), picked)
+    )
+    session = Session(tuple(cases), declared, writer, list(writer.held))
+    interrupted = False
+    try:
+        with session:
+            _run_all(session, workers, timeout)
+            writer.unused = session.unused(default_cases())
+    except KeyboardInterrupt:
+        interrupted = True
+    planned = len(cases)
+    text.show(out, text.summary(session.tally, session.causes, writer.unused, planned=planned))
+    state = "partial results" if interrupted else "results"
+    go_on = "; the same command with --resume goes on" if interrupted else ""
+    text.show(out, text.line(f"\n{state}: {results}{go_on}"))
+    raise typer.Exit(exit_code(session.tally, writer.unused, complete=not interrupted))
+
+
+def _run_all(session: Session, workers: int, timeout: float) -> None:
+    total, done = len(session.cases), len(session.judgements)
+    every = max(1, total // LOG_LINES)
+    reporter = text.Reporter()
+    # Reports printed beside a bar on the same terminal must go through the console of the bar.
+    terminal = out if out.is_terminal else err
+    outcomes = run_cases(session.remaining, workers, timeout)
+    with closing(outcomes), text.progress(terminal) as bar:
+        task = bar.add_task("cases", total=total, completed=done)
+        for number, outcome in enumerate(outcomes, start=done + 1):
+            judgement = session.add(require_space(outcome))
+            bar.advance(task)
+            if not judgement.as_expected:
+                text.show(out, reporter.report(outcome, judgement))
+            if not terminal.is_terminal and number % every == 0:
+                err.print(f"{number} of {total} cases, {session.tally.unexpected} not as expected")

@@ -1,0 +1,78 @@
+"""What results files say of every expectation: `judging/measured.json`, which the catalogue reads.
+
+    python -m conformance.report.measured RESULTS... > measured.json
+
+RESULTS are files of `conformance run` and of `conformance exchange -w golden`, in any order.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from packaging.version import Version
+
+from conformance.errors import UsageError
+from conformance.judging.exchange import label
+from conformance.judging.exchange_results import ExchangeResults, read_exchange
+from conformance.judging.measured import Observed, to_json
+from conformance.judging.results import read_results
+from conformance.report.catalogue import expectations, workarounds
+from conformance.roundtrip.kept import Readings
+from conformance.roundtrip.outcome import Outcome
+
+
+def measured(paths: Iterable[Path]) -> dict[str, Any]:
+    """Return what the files say, ready for JSON.
+
+    Raises:
+        UsageError: a file cannot be read.
+    """
+    runs = sorted((run for path in paths for run in observed(path)), key=_newest, reverse=True)
+    proofs = [case for each in workarounds() for case in each.cases]
+    return to_json(expectations(), proofs, runs)
+
+
+def observed(path: Path) -> Iterator[Observed]:
+    """Yield what each environment gave, of a run or of an exchange.
+
+    Raises:
+        UsageError: the file is neither.
+    """
+    with path.open(encoding="utf-8") as file:
+        exchange = '"kind": "exchange"' in file.readline()
+    if exchange:
+        yield from _readers(read_exchange(path))
+        return
+    results = read_results(path)
+    outcomes = {case: each.outcome for case, each in results.cases.items()}
+    yield Observed(label(results.header.versions), results.header.versions, outcomes)
+
+
+def _readers(results: ExchangeResults) -> Iterator[Observed]:
+    for reader, versions in results.header.readers.items():
+        cells = (cell for cell in results.cells if cell.reader == reader)
+        found = (_readings(cell.writer, cell.readings) for cell in cells if cell.readings)
+        outcomes = {each.case: each for readings in found for each in readings}
+        yield Observed(label(versions), versions, outcomes)
+
+
+def _readings(writer: str, readings: Readings) -> Iterator[Outcome]:
+    """Yield the ways of reading, with ids as golden files have them."""
+    ways = {"loader": readings.loader, "weights": readings.weights, "config": readings.config}
+    for way, outcome in ways.items():
+        if outcome is not None:
+            yield replace(outcome, case=f"{readings.case}@{writer}~{way}")
+
+
+def _newest(run: Observed) -> tuple[Version, Version]:
+    return Version(run.versions["torchao"]), Version(run.versions["diffusers"])
+
+
+if __name__ == "__main__":
+    try:
+        print(json.dumps(measured(map(Path, sys.argv[1:])), indent=1))
+    except UsageError as error:
+        sys.exit(str(error))
