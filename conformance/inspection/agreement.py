@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from conformance.inspection.config import Config
 from conformance.inspection.findings import Finding, Kind, some
-from conformance.inspection.kinds import describe
+from conformance.inspection.kinds import TELLING, describe
 from conformance.inspection.weights import Container, Weight
 
 if TYPE_CHECKING:
@@ -52,11 +52,12 @@ def _kinds(quantized: Sequence[Weight], config: Config) -> Iterator[Finding]:
     others: dict[str, list[str]] = {}
     for weight in quantized:
         found = describe(weight)
-        if not any(found.agrees(each) for each in known):
-            others.setdefault(f"{weight.subclass}, {found.weights}", []).append(weight.key)
+        told = weight.subclass.partition("/")[0] in TELLING
+        if not any(found.agrees(each, told=told) for each in known):
+            others.setdefault(f"{found} ({weight.subclass})", []).append(weight.key)
     for kind, keys in others.items():
         types = ", ".join(dict.fromkeys(each.type for each in config.said))
-        what = f"it says {types}, and {len(keys)} weights are {kind}: {some(keys)}"
+        what = f"it says {types}, and {len(keys)} are {kind}: {some(keys)}"
         yield Finding(Kind.DISAGREES, WHERE, what, "it loads and reports the wrong scheme")
 
 

@@ -56,16 +56,28 @@ def _subclass(
     wanted = [str(each) for each in named] if isinstance(named, list) else ["qdata", "scale"]
     attributes = {str(name): _plain(value) for name, value in said["_data"].items()}
     dtype = attributes.get("dtype")
-    shape = max((part.shape for part in parts.values()), key=len, default=())
     weight = Weight(
         key=key,
         dtype=dtype if isinstance(dtype, str) else "",
-        shape=parts["qdata"].shape if "qdata" in parts else shape,
+        shape=_shape(str(said["_type"]), parts, attributes),
         parts=parts,
         classes=(str(said["_type"]),),
         attributes=attributes,
     )
     return weight, [each for each in wanted if each not in parts]
+
+
+PACKED = {"Int4Tensor": 2, "NVFP4Tensor": 2, "Int4PlainInt32Tensor": 8}
+"""Values in one element of `qdata`."""
+
+
+def _shape(kind: str, parts: Mapping[str, Part], attributes: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the shape of a weight, which the file does not say; empty where it is not known."""
+    if "qdata" not in parts or kind == "Int4TilePackedTo4dTensor":
+        return ()
+    four_bits = str(attributes.get("elem_dtype", "")).startswith("float4")
+    *rows, columns = parts["qdata"].shape or (1,)
+    return (*rows, columns * PACKED.get(kind, 2 if four_bits else 1))
 
 
 def _parts(loose: Mapping[str, Part], keys: Iterable[str]) -> dict[str, dict[str, Part]]:
@@ -80,8 +92,8 @@ def _parts(loose: Mapping[str, Part], keys: Iterable[str]) -> dict[str, dict[str
 
 
 def _plain(value: Any, depth: int = 0) -> Any:
-    """Torchao's `{"_type": "KernelPreference", "_data": "AUTO"}` as `{"KernelPreference": "AUTO"}`."""
-    if depth > 6 or not isinstance(value, dict):  # noqa: PLR2004
+    """`{"_type": "KernelPreference", "_data": "AUTO"}` as `{"KernelPreference": "AUTO"}`."""
+    if depth > 6 or not isinstance(value, dict):
         return value
     if value.get("_type") == "torch.dtype":
         return value.get("_data")
@@ -106,7 +118,7 @@ def _stripped(name: str, weights: Mapping[str, Weight]) -> Iterator[Finding]:
     lost = [
         key
         for key in weights
-        if key.endswith((":qdata", ":scale")) or key.endswith(("._weight_qdata", "._weight_scale"))
+        if key.endswith((":qdata", ":scale", "._weight_qdata", "._weight_scale"))
     ]
     if lost:
         what = f"inner tensors that no metadata explains: {some(lost)}"

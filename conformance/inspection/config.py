@@ -74,7 +74,7 @@ def _types(given: Any, depth: int = 0) -> Iterator[Said]:
         yield Said(given, None, (), _of_word(given))
     elif isinstance(given, dict) and "_type" in given:
         yield from _type(given, depth)
-    elif isinstance(given, dict) and depth < 4:  # noqa: PLR2004
+    elif isinstance(given, dict) and depth < 4:
         for each in given.values():
             yield from _types(each, depth + 1)
 

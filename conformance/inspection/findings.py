@@ -39,7 +39,7 @@ class Finding:
     """What to do about it."""
 
 
-SHOWN = 5
+SHOWN = 3
 
 
 def some(names: "list[str] | tuple[str, ...]") -> str:

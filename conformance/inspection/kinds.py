@@ -25,14 +25,33 @@ class Quantized:
     """`per row`, `groups of 32` ..."""
 
     def __str__(self) -> str:
-        how = f"{self.activations} activations" if self.activations else "weight only"
-        return ", ".join(each for each in (f"{self.weights} {how}", self.granularity) if each)
+        weights = f"{self.weights} weights"
+        activations = f"{self.activations} activations" if self.activations else "weight only"
+        told = (weights, activations, self.granularity)
+        return ", ".join(each for each in told if each)
 
-    def agrees(self, other: "Quantized") -> bool:
-        """Can both be said of one weight? What one side leaves open agrees with anything."""
-        open_ = not self.weights or not other.weights
-        same = open_ or _base(self.weights) == _base(other.weights)
-        return same and _base(self.activations) == _base(other.activations)
+    def agrees(self, asked: "Quantized", *, told: bool = True) -> bool:
+        """Is a weight what a config asks for?
+
+        Args:
+            asked: What the config asks for; values that it leaves open agree with any.
+            told: Does the weight's class tell how activations are quantized at all?
+        """
+        same = not asked.weights or _base(self.weights) == _base(asked.weights)
+        silent = not told and not self.activations
+        return same and (silent or self.activations == asked.activations)
+
+
+TELLING = frozenset(
+    {
+        "AffineQuantizedTensor",
+        "Float8Tensor",
+        "Int8Tensor",
+        "IntxUnpackedToInt8Tensor",
+        "LinearActivationQuantizedTensor",
+    }
+)
+"""Classes that tell how activations are quantized, be it by being wrapped or not."""
 
 
 def _base(dtype: str) -> str:
@@ -43,9 +62,7 @@ def _base(dtype: str) -> str:
 def describe(weight: Weight) -> Quantized:
     """Say what a quantized weight is."""
     data = _data(weight)
-    return Quantized(
-        _values(weight, data), _activations(weight), _granularity(weight.attributes, weight, data)
-    )
+    return Quantized(_values(weight, data), _activations(weight), _granularity(weight))
 
 
 def _data(weight: Weight) -> tuple[str, Part]:
@@ -58,21 +75,31 @@ def _data(weight: Weight) -> tuple[str, Part]:
     return largest or ("", Part("", ()))
 
 
-RANGES = {(-8, 7): "int4", (0, 15): "uint4", (-128, 127): "int8", (0, 255): "uint8"}
-
-
 def _values(weight: Weight, data: tuple[str, Part]) -> str:
     """What the values are, which may be fewer bits than the dtype that holds them."""
-    said = _ends(weight.attributes, ("target_dtype", "elem_dtype"))
-    ranges = tuple(_ends(weight.attributes, (name,)) for name in ("quant_min", "quant_max"))
+    said = _ends(weight.attributes, ("target_dtype", "elem_dtype", "_elem_dtype"))
+    bits = _ends(weight.attributes, ("bit_width",))
+    ranges = [_ends(weight.attributes, (name,)) for name in ("quant_min", "quant_max")]
     held = data[1].dtype
     if isinstance(said, str):
         return said
-    if any(each.startswith("Int4") for each in weight.subclass.split("/")):
-        return "int4"
-    if "NVFP4Tensor" in weight.subclass:
-        return "nvfp4"
-    return held if held.startswith("float") else RANGES.get(ranges, held)
+    for start, word in NAMED.items():
+        if any(each.startswith(start) for each in weight.subclass.split("/")):
+            return word
+    if isinstance(bits, int):
+        return f"uint{bits}"
+    return held if held.startswith("float") else _of_range(*ranges) or held
+
+
+NAMED = {"Int4": "int4", "NVFP4": "nvfp4", "NF4": "nf4"}
+"""Classes that hold one kind of values, whatever the dtype of their bytes."""
+
+
+def _of_range(first: Any, last: Any) -> str:
+    if not isinstance(first, int) or not isinstance(last, int) or not 0 < last < 2**16:
+        return ""
+    bits = last.bit_length()
+    return f"uint{bits}" if first == 0 else f"int{bits + 1}"
 
 
 def _activations(weight: Weight) -> str:
@@ -80,7 +107,7 @@ def _activations(weight: Weight) -> str:
         said = _ends(weight.attributes, (name,))
         if said:
             words = str(said).lower()
-            known = ("int8", "float8", "fp8", "nvfp4", "mx")
+            known = ("nvfp4", "mx", "int8", "float8", "fp8")
             found = next((each for each in known if each in words), "quantized")
             return {"fp8": "float8"}.get(found, found)
     return ""
@@ -95,11 +122,11 @@ def _ends(attributes: Mapping[str, Any], names: Iterable[str]) -> Any:
     return None
 
 
-def _granularity(attributes: Mapping[str, Any], weight: Weight, data: tuple[str, Part]) -> str:
-    block = _ends(attributes, ("block_size",))
+def _granularity(weight: Weight) -> str:
+    block = _ends(weight.attributes, ("block_size", "_block_size", "group_size"))
     if isinstance(block, int):
         return f"groups of {block}"
-    if not isinstance(block, list) or len(block) != 2 or len(weight.shape) != 2:  # noqa: PLR2004
+    if not isinstance(block, list) or len(block) != 2 or len(weight.shape) != 2:
         return ""
     rows, columns = block
     whole = weight.shape[-1]

@@ -37,7 +37,7 @@ class WeightSet:
     @property
     def needs_a_flag(self) -> bool:
         """Shards of pickles are not looked for without `use_safetensors=False`."""
-        return self.rank == 3  # noqa: PLR2004
+        return self.rank == 3
 
 
 def is_weights(name: str) -> bool:

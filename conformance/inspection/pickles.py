@@ -18,6 +18,9 @@ OPCODES = 4_000_000
 OBJECTS = 1_000_000
 """What one pickle may make; those 20,000 weights are 400,000 objects."""
 
+DAMAGE = (ValueError, IndexError, KeyError, OverflowError, AttributeError, TypeError)
+"""What `genops` and the stack raise over a broken pickle."""
+
 Value = Any
 """None, bool, int, float, str, bytes, tuple, list, or one of the classes below."""
 

@@ -60,12 +60,12 @@ def read(name: str, meter: Meter) -> File:
         found += _unread(name, metadata)
     beginnings = {each for key in described for each in prefixes(key)}
     inner = {each for each in parts if any(start in beginnings for start in starts(each))}
-    weights = [Weight(key, each.dtype, each.shape, {"data": each}) for key, each in parts.items()]
+    weights = [_plain(key, part) for key, part in parts.items() if key not in inner]
     return File(
         name=name,
         size=meter.size,
         container=_layout(inner),
-        weights=tuple(each for each in weights if each.key not in inner),
+        weights=tuple(weights),
         loose={key: part for key, part in parts.items() if key in inner},
         described=described,
         promised=_promised(metadata) if described else (),
@@ -201,6 +201,11 @@ def prefixes(key: str) -> tuple[str, str]:
     """Return what the inner tensors of a key begin with: with a colon, and with an underscore."""
     module, _, word = key.rpartition(".")
     return f"{key}:", f"{module}._{word}_" if module else f"_{word}_"
+
+
+def _plain(name: str, part: Part) -> Weight:
+    """A tensor that is no subclass; torchao 0.14 puts `:_data` behind its key."""
+    return Weight(name.removesuffix(":_data"), part.dtype, part.shape, {"data": part})
 
 
 def starts(name: str) -> Iterator[str]:

@@ -27,10 +27,11 @@ class Source(Protocol):
 class Folder:
     """A directory on this machine, two levels deep: a pipeline has its models in folders."""
 
-    def __init__(self, directory: Path) -> None:
-        """Take a directory that is there."""
+    def __init__(self, directory: Path, patterns: tuple[str, ...] = ("*", "*/*")) -> None:
+        """Take a directory that is there, and look in it for what the patterns match."""
         self.title = str(directory)
         self._directory = directory
+        self._patterns = patterns
 
     def files(self) -> Mapping[str, int]:
         """Return the sizes of the JSON and weight files.
@@ -40,7 +41,7 @@ class Folder:
         """
         found: dict[str, int] = {}
         try:
-            for pattern in ("*", "*/*"):
+            for pattern in self._patterns:
                 for path in sorted(self._directory.glob(pattern)):
                     if path.suffix in (*SUFFIXES, ".json") and path.is_file():
                         found[path.relative_to(self._directory).as_posix()] = path.stat().st_size

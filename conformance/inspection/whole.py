@@ -89,7 +89,8 @@ def _checkpoint(
     def load(name: str) -> Any:
         return _json(source, _path(folder, name), findings)
 
-    contents = {name: load(name) for name in indexes(names)}
+    asked = [PurePosixPath(only).name] if only else names
+    contents = {name: load(name) for name in indexes(asked)}
     sets = weight_sets(names, contents)
     if only is not None:
         sets = _asked(sets, PurePosixPath(only).name)
