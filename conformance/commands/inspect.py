@@ -31,7 +31,8 @@ EPILOG = """Examples:
 
 Nothing is unpickled and torch is not imported.
 
-Exit codes: 0 nothing wrong, 1 something is (hostile, damaged, missing, disagrees, stale), 2 usage."""
+Exit codes: 0 nothing wrong, 1 something is (hostile, damaged, missing, disagrees, stale),
+2 usage."""
 
 
 def command(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from packaging.version import Version
 
+from conformance.inspection.findings import Kind
 from conformance.inspection.fingerprint import fingerprints
 from conformance.inspection.kinds import describe
 from conformance.inspection.readers import (
@@ -40,19 +41,37 @@ def advise(found: Checkpoint, measured: Measured, installed: str | None) -> Advi
     """
     loaded = found.loaded
     if not loaded.quantized:
-        return Advice(None, ("Nothing is quantized: no torchao is needed to read it.",))
+        return Advice(None, (PLAIN if loaded.weights else NO_WEIGHTS,))
     config = found.config.key if found.config else NO_CONFIG
     forms = fingerprints(loaded.weights, loaded.container)
     answer = ask(forms, config, measured)
-    sentences = [_what(found, answer)]
     if answer.sure is Sure.UNKNOWN:
-        return Advice(answer, (*sentences, UNKNOWN))
+        return Advice(answer, (f"Written with {_what(found)}.", UNKNOWN))
+    wrote = spoken(answer.writers, _all_writers(measured))
+    sentences = [f"Written with {_what(found)}, by torchao {wrote} {FAR[answer.sure]}."]
+    if not answer.configured and found.config is not None:
+        sentences.append(UNCONFIGURED)
     sentences += _readers(answer, measured)
-    sentences += _to_do(answer, measured)
+    sentences += _to_do(answer, measured) if not found.wrong else [_first(found)]
     sentences += _here(answer, installed)
     return Advice(answer, tuple(sentences))
 
 
+def _first(found: Checkpoint) -> str:
+    if any(each.kind is Kind.HOSTILE for each in found.findings):
+        return "Do not load it: it would execute more than weights need, or reach outside."
+    return "First mend what is wrong with it, see above."
+
+
+FAR = {
+    Sure.MEASURED: "as far as the file tells",
+    Sure.CLASSES: "going by its classes alone (this very form was not measured)",
+}
+PLAIN = "Nothing is quantized: no torchao is needed to read it."
+NO_WEIGHTS = "No weights could be read."
+UNCONFIGURED = (
+    "Such a config.json was not measured with it: what follows is of the weight files alone."
+)
 UNKNOWN = (
     "No checkpoint of this form was measured: nothing is known of who can read it. "
     "`conformance verify` in the environment that is to read it tells."
@@ -74,36 +93,30 @@ def spoken(versions: Iterable[str], among: Sequence[str]) -> str:
             runs[-1].append(minor(each))
         elif runs[-1]:
             runs.append([])
-    told = [_run(run) for run in runs if run]
+    told = [word for run in runs for word in _run(run)]
     return " and ".join([", ".join(told[:-1]), told[-1]]) if len(told) > 1 else "".join(told)
 
 
-def _run(run: list[str]) -> str:
-    between = " to " if len(run) > 2 else " and "
-    return run[0] if len(run) == 1 else f"{run[0]}{between}{run[-1]}"
+def _run(run: list[str]) -> list[str]:
+    return [f"{run[0]} to {run[-1]}"] if len(run) > 2 else run
 
 
 def _all_writers(measured: Measured) -> list[str]:
     return sorted({row.writer for row in measured.rows}, key=Version)
 
 
-def _what(found: Checkpoint, answer: Answer) -> str:
+def _what(found: Checkpoint) -> str:
     outermost = dict.fromkeys(each.subclass.partition("/")[0] for each in found.loaded.quantized)
     kinds = dict.fromkeys(str(describe(each)) for each in found.loaded.quantized)
     first, *more = kinds
     others = f" and {len(more)} more kinds" if len(more) > 1 else ""
     kind = f"{first}; {more[0]}" if len(more) == 1 else f"{first}{others}"
-    return f"Written with {' and '.join(outermost)} ({kind})."
+    return f"{' and '.join(outermost)} ({kind})"
 
 
 def _readers(answer: Answer, measured: Measured) -> Iterator[str]:
     versions = list(measured.readers)
     writers = _all_writers(measured)
-    sure = {
-        Sure.MEASURED: "Such files were written by",
-        Sure.CLASSES: "Its exact form was not measured; files with the same classes were written by",
-    }[answer.sure]
-    yield f"{sure} torchao {spoken(answer.writers, writers)}."
     if answer.mixed:
         yield from _by_writer(answer, versions, writers)
         return
@@ -129,8 +142,8 @@ def _verb(read: Read, versions: Sequence[str]) -> str:
 
 
 PLURAL = {
-    Read.EQUAL: "read it, bit for bit",
-    Read.ALTERED: "read it; bits and outputs are equal, something beside them is not",
+    Read.EQUAL: "read it (bits equal)",
+    Read.ALTERED: "read it (bits and outputs equal)",
     Read.REFUSED: "refuse it clearly",
     Read.FAILED: "cannot read it",
     Read.DIFFERS: "load it without an error and compute something else",

@@ -33,10 +33,10 @@ def agreement(
 
 
 def _silent(container: Container | None) -> Finding:
-    what = "the weights are quantized, and it says nothing of quantization"
     if container is Container.PICKLE:
-        how = f"{what}: `quantize_` and a pickle do without, and from_pretrained takes it"
-        return Finding(Kind.NOTE, WHERE, how)
+        what = "it says nothing of quantization, as after `quantize_`; a pickle does without"
+        return Finding(Kind.NOTE, WHERE, what)
+    what = "the weights are quantized, and it says nothing of quantization"
     mend = "from_pretrained cannot put these tensors together: save with TorchAoConfig instead"
     return Finding(Kind.DISAGREES, WHERE, what, mend)
 

@@ -96,10 +96,14 @@ NAMED = {"Int4": "int4", "NVFP4": "nvfp4", "NF4": "nf4"}
 
 
 def _of_range(first: Any, last: Any) -> str:
-    if not isinstance(first, int) or not isinstance(last, int) or not 0 < last < 2**16:
+    """Name the integers of a range: -8 to 7 are int4, and so are -7 to 7."""
+    if not isinstance(first, int) or not isinstance(last, int):
         return ""
-    bits = last.bit_length()
-    return f"uint{bits}" if first == 0 else f"int{bits + 1}"
+    if not -(2**16) < first <= 0 <= last < 2**16 or first == last:
+        return ""
+    if first == 0:
+        return f"uint{last.bit_length()}"
+    return f"int{max((-first).bit_length(), last.bit_length() + 1)}"
 
 
 def _activations(weight: Weight) -> str:

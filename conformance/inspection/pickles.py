@@ -9,7 +9,7 @@ import io
 import pickletools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import IO, Any, cast
 
 from conformance.inspection.reading import Meter, Unreadable
 
@@ -82,14 +82,16 @@ class Machine:
         self._memo: dict[int, Value] = {}
         self._made = 0
 
-    def run(self, file: io.BytesIO | Meter) -> Trace:
+    def run(self, file: IO[bytes] | Meter) -> Trace:
         """Follow one pickle up to its STOP; the file stays behind it.
 
         Raises:
             Unreadable: it is damaged, truncated, or absurdly long.
         """
         try:
-            for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
+            for count, (opcode, argument, _) in enumerate(
+                pickletools.genops(cast(IO[bytes], file))
+            ):
                 if count >= OPCODES:
                     raise Unreadable(f"its pickle has more than {OPCODES:,} opcodes")
                 self._step(opcode.name, argument)

@@ -41,8 +41,8 @@ class Read(StrEnum):
 
 
 WORDS = {
-    Read.EQUAL: "reads it, bit for bit",
-    Read.ALTERED: "reads it; bits and outputs are equal, something beside them is not",
+    Read.EQUAL: "reads it (bits equal)",
+    Read.ALTERED: "reads it (bits and outputs equal)",
     Read.REFUSED: "refuses it clearly",
     Read.FAILED: "cannot read it",
     Read.DIFFERS: "loads it without an error and computes something else",

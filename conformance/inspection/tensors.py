@@ -159,8 +159,8 @@ class Tensors:
             parts |= _below(key, inner.parts, inner.classes)
             attributes |= {f"{key}.{name}": each for name, each in inner.attributes.items()}
             classes += inner.classes
-            if len(parts) > PARTS:
-                raise Unreadable(f"a tensor in its pickle has more than {PARTS} inner tensors")
+            if max(len(parts), len(classes), len(attributes) // 4) > PARTS:
+                raise Unreadable(f"a tensor in its pickle has more than {PARTS} parts")
         return Inside(_dtype(arguments[1]), _ints(arguments[2]), parts, tuple(classes), attributes)
 
 

@@ -2,8 +2,9 @@
 
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
+from typing import IO, cast
 
 from conformance.inspection.findings import Finding, Kind, some
 from conformance.inspection.pickles import Trace, follow, follow_all
@@ -44,7 +45,7 @@ def _no_torch_file(start: bytes) -> str:
 def _archive(name: str, meter: Meter) -> File:
     meter.at_once = DIRECTORY
     try:
-        with zipfile.ZipFile(meter) as archive:  # type: ignore[call-overload]
+        with zipfile.ZipFile(cast(IO[bytes], meter)) as archive:
             meter.at_once = PICKLE
             return _read_archive(name, meter, archive)
     except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
@@ -107,10 +108,9 @@ def _leads_outside(name: str) -> bool:
 
 
 def _storages(
-    name: str, root: str, entries: dict[str, zipfile.ZipInfo], wanted: "object"
+    name: str, root: str, entries: dict[str, zipfile.ZipInfo], storages: Collection[Storage]
 ) -> Iterator[Finding]:
     """Compare what the pickle says of its storages with what is in the archive."""
-    storages: list[Storage] = list(wanted)  # type: ignore[call-overload]
     absent = [each.key for each in storages if f"{root}data/{each.key}" not in entries]
     if absent:
         what = f"storages that the pickle names are not in the archive: {some(absent)}"

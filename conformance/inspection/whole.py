@@ -142,8 +142,9 @@ def _file(source: Source, path: str) -> File:
         with metered(source, path) as meter:
             size = meter.size
             try:
-                reader = safetensors if path.endswith(".safetensors") else torchfile
-                return reader.read(path, meter)
+                if path.endswith(".safetensors"):
+                    return safetensors.read(path, meter)
+                return torchfile.read(path, meter)
             finally:
                 count = meter.bytes
     except (Unreadable, OSError, RecursionError) as error:

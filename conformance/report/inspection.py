@@ -1,6 +1,6 @@
 """What inspection found, for a terminal, a log, and as JSON."""
 
-import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,14 +11,15 @@ from rich.table import Table
 from rich.text import Text
 
 from conformance.inspection.advice import Advice
+from conformance.inspection.config import Config
 from conformance.inspection.findings import Finding, Kind
 from conformance.inspection.kinds import describe
-from conformance.inspection.readers import Measured, Read
+from conformance.inspection.readers import UNMEASURED, Answer, Measured, Read
 from conformance.inspection.weights import Weight, payload
 from conformance.inspection.whole import Checkpoint, StateDict, totals
 from conformance.report.text import line, printable
 
-LAYERS_SHOWN = 6
+MODULES_SHOWN = 4
 FINDINGS_SHOWN = 30
 STYLES = {
     Kind.HOSTILE: "bold white on red",
@@ -28,13 +29,13 @@ STYLES = {
     Kind.STALE: "bold yellow",
     Kind.NOTE: "dim",
 }
-READS = {
-    Read.EQUAL: ("=", "green"),
-    Read.ALTERED: ("a", "green"),
-    Read.REFUSED: ("R", "cyan"),
-    Read.FAILED: ("F", "red"),
-    Read.DIFFERS: ("O", "bold white on red"),
-    Read.CORRUPT: ("C", "bold white on red"),
+STYLES_OF_READS = {
+    Read.EQUAL: "green",
+    Read.ALTERED: "green",
+    Read.REFUSED: "cyan",
+    Read.FAILED: "red",
+    Read.DIFFERS: "bold white on red",
+    Read.CORRUPT: "bold white on red",
 }
 LEGEND = "= bits equal  a altered  R refused  F failed  O output differs  C corrupt  . not measured"
 
@@ -77,7 +78,8 @@ def _one(each: Inspected, measured: Measured) -> Iterator[RenderableType]:
     yield Padding(_layers(checkpoint.loaded.weights), (0, 0, 0, 2))
     if each.advice.answer is not None and each.advice.answer.reads:
         yield Text()
-        yield Padding(_readers(each.advice, measured), (0, 0, 0, 2))
+        yield Padding(_readers(each.advice.answer, measured), (0, 0, 0, 2))
+        yield line(f"  {LEGEND}", "dim")
     if checkpoint.findings:
         yield Text()
         yield from _findings(checkpoint.findings)
@@ -131,35 +133,28 @@ def grouped(weights: Iterable[Weight]) -> dict[tuple[str, str], list[Weight]]:
 
 
 def _places(weights: Sequence[Weight]) -> str:
-    """Name the layers, blocks of one kind once."""
-    found: dict[str, int] = {}
-    for weight in weights:
-        place = re.sub(r"\.\d+\.", ".*.", weight.key.removesuffix(".weight"))
-        found[place] = found.get(place, 0) + 1
-    told = [each if count == 1 else f"{each} x{count}" for each, count in found.items()]
-    more = f" and {len(told) - LAYERS_SHOWN} more" if len(told) > LAYERS_SHOWN else ""
-    return ", ".join(told[:LAYERS_SHOWN]) + more
+    """Name the outermost modules, and how many of the weights are in each."""
+    found = Counter(weight.key.partition(".")[0] for weight in weights)
+    told = [f"{name} x{count}" if count > 1 else name for name, count in found.most_common()]
+    more = f" and {len(told) - MODULES_SHOWN} more" if len(told) > MODULES_SHOWN else ""
+    return ", ".join(told[:MODULES_SHOWN]) + more
 
 
-def _readers(advice: Advice, measured: Measured) -> Table:
+def _readers(answer: Answer, measured: Measured) -> Table:
     """A row of letters, or one for each writer where it depends on who wrote it."""
-    answer = advice.answer
-    table = Table(
-        box=None, pad_edge=False, header_style="dim", caption=LEGEND, caption_justify="left"
-    )
-    table.add_column(f"read by torchao ({answer.sure})" if answer else "")
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column(f"read by torchao ({answer.sure})")
     for version in measured.readers:
         table.add_column(version, justify="center")
-    if answer is not None:
-        rows = answer.by_writer if answer.mixed else {"": answer.reads}
-        for writer, reads in rows.items():
-            letters = [
-                Text(*READS[reads[v]]) if v in reads else Text(".") for v in measured.readers
-            ]
-            table.add_row(
-                Text(f"if {writer} wrote it" if writer else "worst of its writers"), *letters
-            )
+    rows = answer.by_writer if answer.mixed else {"": answer.reads}
+    for writer, reads in rows.items():
+        title = f"if {writer} wrote it" if writer else "whichever wrote it"
+        table.add_row(Text(title), *(_letter(reads.get(each)) for each in measured.readers))
     return table
+
+
+def _letter(read: Read | None) -> Text:
+    return Text(UNMEASURED, "dim") if read is None else Text(read, STYLES_OF_READS[read])
 
 
 def _findings(findings: Sequence[Finding]) -> Iterator[RenderableType]:
@@ -208,9 +203,7 @@ def _checkpoint_json(each: Inspected) -> dict[str, Any]:
         ],
         "loaded": checkpoint.loaded.set.name,
         "bytes_read": checkpoint.bytes_read,
-        "config": None
-        if config is None
-        else {**vars(config), "key": config.key, "said": _said(config)},
+        "config": None if config is None else _config_json(config),
         "dtypes": totals(checkpoint.loaded.weights),
         "weights": [_weight_json(weight) for weight in checkpoint.loaded.weights],
         "names": sorted({name for file in checkpoint.loaded.files for name in file.names}),
@@ -220,8 +213,9 @@ def _checkpoint_json(each: Inspected) -> dict[str, Any]:
     }
 
 
-def _said(config: Any) -> list[dict[str, Any]]:
-    return [{"type": each.type, "version": each.version} for each in config.said]
+def _config_json(config: Config) -> dict[str, Any]:
+    said = [{"type": each.type, "version": each.version} for each in config.said]
+    return {**vars(config), "said": said}
 
 
 def _weight_json(weight: Weight) -> dict[str, Any]:
