@@ -117,7 +117,7 @@ def safetensors(
     metadata: Mapping[str, str] | None = None,
     edit: Callable[[dict[str, Any]], None] = lambda _: None,
 ) -> Path:
-    """Write a safetensors file; a tensor is its dtype, shape and bytes. `edit` breaks the header."""
+    """Write a safetensors file of dtypes, shapes and bytes; `edit` breaks the header."""
     header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
     place = 0
     for name, (dtype, shape, count) in tensors.items():

@@ -20,6 +20,7 @@ from conformance.inspection.sources import Folder
 from conformance.inspection.whole import Checkpoint, checkpoints
 from conformance.versions.golden import DIRECTORY
 
+MANY = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 SIZES = {"0q": 16, "0s": 16, "0z": 4, "p": 16}
 
 
@@ -322,9 +323,7 @@ GOLDEN = [
 
 @pytest.mark.parametrize("case", GOLDEN, ids=lambda path: path.name)
 @given(data=st.data())
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(MANY, max_examples=150)
 def test_no_mutation_makes_it_crash(case: Path, tmp_path: Path, data: st.DataObject) -> None:
     (source,) = (case / "checkpoint").glob("diffusion_pytorch_model.*")
     content = bytearray(source.read_bytes())

@@ -53,9 +53,7 @@ def command(
             for each in checkpoints(source, measured.names, only)
         ]
     if not found:
-        raise UsageError(
-            f"{path} holds no weights; name the folder that has the .safetensors or .bin"
-        )
+        raise UsageError(f"{path} holds no weights; name the folder of the .safetensors or .bin")
     if as_json_:
         print(json.dumps(as_json(path, found, measured), indent=1))
     else:

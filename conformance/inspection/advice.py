@@ -143,7 +143,7 @@ def _verb(read: Read, versions: Sequence[str]) -> str:
 
 PLURAL = {
     Read.EQUAL: "read it (bits equal)",
-    Read.ALTERED: "read it (bits and outputs equal)",
+    Read.ALTERED: "read it (bits equal, something beside them is not)",
     Read.REFUSED: "refuse it clearly",
     Read.FAILED: "cannot read it",
     Read.DIFFERS: "load it without an error and compute something else",

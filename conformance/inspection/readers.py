@@ -42,7 +42,7 @@ class Read(StrEnum):
 
 WORDS = {
     Read.EQUAL: "reads it (bits equal)",
-    Read.ALTERED: "reads it (bits and outputs equal)",
+    Read.ALTERED: "reads it (bits equal, something beside them is not)",
     Read.REFUSED: "refuses it clearly",
     Read.FAILED: "cannot read it",
     Read.DIFFERS: "loads it without an error and computes something else",

@@ -118,7 +118,8 @@ def _layers(weights: Sequence[Weight]) -> Table:
         table.add_column(name, justify="right" if right else "left", overflow="fold")
     for (subclass, scheme), mine in grouped(weights).items():
         style = "" if mine[0].quantized else "dim"
-        row = (f"{len(mine):,}", size(payload(mine)), subclass, scheme, _places(mine))
+        classes = subclass.replace("/", " / ")  # so that a narrow table breaks between them
+        row = (f"{len(mine):,}", size(payload(mine)), classes, scheme, _places(mine))
         table.add_row(*(Text(printable(each)) for each in row), style=style)
     return table
 
