@@ -32,7 +32,10 @@ class Saved:
         self.what = what
 
 
-class Pickler(pickle._Pickler):  # type: ignore[name-defined,misc]
+PurePython: Any = pickle._Pickler
+
+
+class Pickler(PurePython):  # type: ignore[misc]
     """The Python pickler, taught the three stand-ins."""
 
     def save(self, thing: Any, save_persistent_id: bool = True) -> None:
@@ -61,7 +64,8 @@ def pickled(thing: Any, protocol: int = 2) -> bytes:
 
 def tensor(key: str, shape: tuple[int, ...] = (4, 4), kind: str = "CharStorage") -> Made:
     """A plain tensor as torch.save writes it, of a storage of its size."""
-    count, strides, step = 1, [], 1
+    strides: list[int] = []
+    count = step = 1
     for each in reversed(shape):
         strides.insert(0, step)
         step *= each

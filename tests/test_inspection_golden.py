@@ -118,10 +118,11 @@ def test_who_can_read_it_agrees_with_what_is_declared(name: str, case: str, read
     assert (read in (Read.FAILED, Read.REFUSED)) == fails
 
 
+ALTERED = "(bits equal, something beside them is not)"
 AQT = (
     "Written with AffineQuantizedTensor (int8 weights, weight only, per row), "
     "by torchao 0.7 to 0.17 as far as the file tells.",
-    "torchao 0.13 to 0.17 read it (bits equal, something beside them is not).",
+    f"torchao 0.13 to 0.17 read it {ALTERED}.",
     "torchao 0.18 cannot read it.",
     "Load it with torchao 0.13 to 0.17 and save again: dequantize it there (or take the original "
     "weights), quantize with Int8WeightOnlyConfig(version=2), save; torchao 0.18 reads that of "
@@ -146,9 +147,9 @@ def test_advice_where_the_file_does_not_tell_who_wrote_it() -> None:
     assert sentences == advice(of("torchao-0.18", case)).sentences
     assert sentences[1:] == (
         "Who can read it depends on which of them wrote it, and the file does not tell:",
-        "- of torchao 0.14: torchao 0.13 and 0.14 read it (bits equal, something beside them is not); "
+        f"- of torchao 0.14: torchao 0.13 and 0.14 read it {ALTERED}; "
         "torchao 0.15 to 0.18 load it without an error and compute something else.",
-        "- of torchao 0.15 to 0.18: torchao 0.15 to 0.18 read it (bits equal, something beside them is not); "
+        f"- of torchao 0.15 to 0.18: torchao 0.15 to 0.18 read it {ALTERED}; "
         "torchao 0.13 and 0.14 load it without an error and compute something else.",
         "Load it with the release that wrote it; if that is not known, quantize again.",
     )
