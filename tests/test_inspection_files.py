@@ -203,6 +203,16 @@ def test_inner_tensors_in_two_shards(tmp_path: Path) -> None:
     )
 
 
+def test_one_shard_by_itself_lacks_nothing(tmp_path: Path) -> None:
+    name = "m-00001-of-00002.safetensors"
+    (found,) = checkpoints(Folder(sharded(tmp_path), ("*",)), table().names, name)
+    assert [(each.kind, each.what) for each in found.findings] == [
+        (Kind.NOTE, "its inner tensors scale are in no file")
+    ]
+    (whole,) = checkpoints(Folder(tmp_path, ("*",)), table().names, "m.safetensors.index.json")
+    assert (whole.findings, len(whole.loaded.files)) == ((), 2)
+
+
 # The index
 
 

@@ -45,6 +45,11 @@ def is_weights(name: str) -> bool:
     return name.endswith(SUFFIXES)
 
 
+def is_shard(name: str) -> bool:
+    """Is it called as one file of several is?"""
+    return _SHARD.fullmatch(_base(name)) is not None
+
+
 def folders(names: Iterable[str]) -> list[str]:
     """Return the folders that hold weights or an index, the root as an empty name."""
     found = [name for name in names if is_weights(name) or _INDEX.fullmatch(_base(name))]

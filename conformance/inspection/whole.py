@@ -11,7 +11,7 @@ from conformance.inspection.assemble import join
 from conformance.inspection.config import Config, parse
 from conformance.inspection.findings import Finding, Kind
 from conformance.inspection.hostile import executed
-from conformance.inspection.layout import WeightSet, folders, indexes, inside, weight_sets
+from conformance.inspection.layout import WeightSet, folders, indexes, inside, is_shard, weight_sets
 from conformance.inspection.reading import Unreadable
 from conformance.inspection.sources import Source, metered
 from conformance.inspection.weights import Container, File, Weight
@@ -103,8 +103,17 @@ def _checkpoint(
         findings += [*each.set.findings, *each.findings]
         findings += executed(each.files, measured)
     findings += [*agreement(read[0].weights, read[0].container, config), *rivals(read)]
+    if only is not None and is_shard(only):
+        findings = [_of_one_shard(each) for each in findings]
     ordered = sorted(dict.fromkeys(findings), key=lambda each: list(Kind).index(each.kind))
     return Checkpoint(folder, read, config, tuple(ordered))
+
+
+def _of_one_shard(finding: Finding) -> Finding:
+    """What is missing in one shard may be in another."""
+    if finding.kind is not Kind.MISSING:
+        return finding
+    return replace(finding, kind=Kind.NOTE, mend="it may be in another shard: inspect the index")
 
 
 def _asked(sets: list[WeightSet], name: str) -> list[WeightSet]:
