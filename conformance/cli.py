@@ -14,7 +14,7 @@ from rich.table import Table
 from conformance.axes import registry
 from conformance.bench import command as bench
 from conformance.case import default_cases, find
-from conformance.commands import bisect, compare, envs, exchange, gate, golden, merge
+from conformance.commands import bisect, compare, envs, exchange, gate, golden, merge, own
 from conformance.environment import hardware, observed_versions
 from conformance.errors import UsageError
 from conformance.judging.results import Selection, read_results
@@ -223,6 +223,7 @@ app.add_typer(envs.app, name="envs")
 exchange.register(app)
 app.add_typer(golden.app, name="golden")
 app.command(name="gate", epilog=gate.EPILOG)(gate.command)
+own.register(app)
 
 
 def main() -> None:

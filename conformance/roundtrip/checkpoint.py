@@ -30,6 +30,7 @@ CHECKPOINT = "checkpoint"
 BESIDE = ".record.json"
 """What the name of a record has behind that of its checkpoint."""
 SHOWN = 3
+NOT_ASKED = "--no-outputs was given"
 
 Tell = Callable[[int], object]
 """Is told of bytes that have been read."""

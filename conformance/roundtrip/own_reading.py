@@ -10,7 +10,7 @@ from conformance.case import all_cases
 from conformance.environment import hardware
 from conformance.errors import UsageError
 from conformance.roundtrip import checks
-from conformance.roundtrip.checkpoint import Asked, Checkpoint
+from conformance.roundtrip.checkpoint import NOT_ASKED, Asked, Checkpoint
 from conformance.roundtrip.evidence import Evidence, Side
 from conformance.roundtrip.facts import ModelFacts
 from conformance.roundtrip.ladder import BrokenError, HarnessError, Ladder, NoResultError
@@ -41,7 +41,6 @@ from conformance.roundtrip.workshop import output_facts, twice
 
 UNKNOWN_INPUTS = "no inputs are known for {}; give --inputs module:function"
 STATE_DICT = "a plain state dict computes nothing"
-NOT_ASKED = "--no-outputs was given"
 
 
 @dataclass
