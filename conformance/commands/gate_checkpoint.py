@@ -21,7 +21,7 @@ from conformance.report import comparison as report
 from conformance.report import text
 from conformance.report.markdown import markdown
 from conformance.report.own import Bar, judged
-from conformance.roundtrip.checkpoint import Asked
+from conformance.roundtrip.checkpoint import Asked, whole
 from conformance.versions.cache import write_whole
 from conformance.versions.environments import find, load_environments
 from conformance.versions.gate import ANSWER, SUMMARY, Sides, forget, forget_answer
@@ -68,7 +68,8 @@ def gate_checkpoints(wanted: Wanted) -> None:
     environments = {name: find(name, known) for name in names}
     common = Asked(Path(), Path(), absolute(wanted.model), absolute(wanted.inputs))
     recorded = not wanted.baseline
-    asked = asked_of(wanted.checkpoints, common, wanted.results, recorded=recorded)
+    paths = [whole(path) for path in wanted.checkpoints]
+    asked = asked_of(paths, common, wanted.results, recorded=recorded)
     with held(wanted.results), ending_like_ctrl_c():
         forget_answer(wanted.results)
         forget(wanted.results)

@@ -10,7 +10,7 @@ from conformance.errors import UsageError
 from conformance.judging.summary import ExitCode
 from conformance.report import own as report
 from conformance.report import text
-from conformance.roundtrip.checkpoint import Asked, record_beside, record_of
+from conformance.roundtrip.checkpoint import Asked, record_beside, record_of, whole
 from conformance.roundtrip.own import Answer
 from conformance.roundtrip.record import Record
 from conformance.versions.own import DiedError, absolute, ask, here
@@ -32,7 +32,7 @@ VERIFY_EPILOG = """Examples:
 
 [bold]conformance verify ./my-flux-int8 --record elsewhere.json --json[/]
 
-[bold]conformance gate --checkpoint ./my-flux-int8 --candidate torchao0.18.0[/]  (before you upgrade)
+[bold]conformance gate --checkpoint ./my-flux-int8 --candidate torchao0.18.0[/]
 
 Exit codes: 0 every bit and the outputs come back, 1 not so, 2 usage, 3 inconclusive
 (also when the files are not those that were recorded)."""
@@ -77,6 +77,7 @@ def record(
     as_json: AsJson = False,
 ) -> None:
     """Record what a checkpoint of yours gives today, to be verified after an upgrade."""
+    path = whole(path)
     place = file or record_beside(path)
     if place.exists() and not replace:
         raise UsageError(f"{place} is there already; verify it, or give --replace to lose it")
@@ -96,6 +97,7 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Does a checkpoint of yours still come back as it was recorded?"""
+    path = whole(path)
     place = file or record_of(path)
     known = Record.read(place)
     asked = Asked(path, place, absolute(model), absolute(inputs), outputs=outputs)

@@ -1,6 +1,7 @@
 """What is told of somebody's own checkpoint: how far it is, and whether it came back."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from types import TracebackType
@@ -31,15 +32,15 @@ from conformance.versions.own import Far
 
 JSON_VERSION = 1
 """Raised with every change after which an old reader would misread the JSON."""
-PARTS = 10
-"""Lines of progress in a log that is no terminal, at most, for each thing that is done."""
+SECONDS = 5.0
+"""Between two lines of progress on one thing, in a log that is no terminal."""
 STYLES = {Verdict.PASS: "bold green", None: "bold yellow"}
 
 
 class Bar:
     """Shows bytes and the time left: a bar in a terminal, a line now and then in a log."""
 
-    def __init__(self, name: str = "") -> None:
+    def __init__(self, name: str = "", clock: Callable[[], float] = time.monotonic) -> None:
         self._name = f"{name}: " if name else ""
         self._where = text.console(stderr=True)
         self._bar = Progress(
@@ -52,7 +53,7 @@ class Bar:
             transient=True,
         )
         self._task: TaskID | None = None
-        self._told = ("", -1)
+        self._clock, self._told, self._last = clock, "", 0.0
         self._open = ExitStack()
 
     def __enter__(self) -> Far:
@@ -73,9 +74,9 @@ class Bar:
             self._task = self._bar.add_task(what, total=total)
         description = f"{self._name}{what}"
         self._bar.update(self._task, description=description, completed=done, total=total)
-        part = PARTS * done // total if total else 0
-        if not self._where.is_terminal and self._told != (what, part):
-            self._told = (what, part)
+        due = self._told != what or self._clock() - self._last >= SECONDS
+        if not self._where.is_terminal and due:
+            self._told, self._last = what, self._clock()
             said = f"{description}, {filesize.decimal(done)} of {filesize.decimal(total)}"
             text.show(self._where, line(said))
 

@@ -117,6 +117,11 @@ def checkpoint_at(path: Path) -> Checkpoint:
     return Checkpoint(path, files, weights, _config(path))
 
 
+def whole(path: Path) -> Path:
+    """Return the path from the root on: of `.` a name, and of a file not what a link points to."""
+    return path.resolve() if path.is_dir() else path.absolute()
+
+
 def _belongs(path: Path) -> bool:
     suffixes = (".json", *SAFETENSORS, *PICKLES)
     return path.is_file() and path.suffix in suffixes and not path.name.endswith(BESIDE)
