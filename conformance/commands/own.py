@@ -10,7 +10,7 @@ from conformance.errors import UsageError
 from conformance.judging.summary import ExitCode
 from conformance.report import own as report
 from conformance.report import text
-from conformance.roundtrip.checkpoint import Asked, record_beside, record_of, whole
+from conformance.roundtrip.checkpoint import Asked, checkpoint_at, record_beside, record_of, whole
 from conformance.roundtrip.own import Answer
 from conformance.roundtrip.record import Record
 from conformance.versions.own import DiedError, absolute, ask, here
@@ -78,6 +78,7 @@ def record(
 ) -> None:
     """Record what a checkpoint of yours gives today, to be verified after an upgrade."""
     path = whole(path)
+    checkpoint_at(path)
     place = file or record_beside(path)
     if place.exists() and not replace:
         raise UsageError(f"{place} is there already; verify it, or give --replace to lose it")
@@ -98,6 +99,7 @@ def verify(
 ) -> None:
     """Does a checkpoint of yours still come back as it was recorded?"""
     path = whole(path)
+    checkpoint_at(path)
     place = file or record_of(path)
     known = Record.read(place)
     asked = Asked(path, place, absolute(model), absolute(inputs), outputs=outputs)
