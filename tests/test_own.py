@@ -35,16 +35,13 @@ def checks(outcome: Outcome) -> set[str]:
     return {each.check for each in outcome.findings}
 
 
-MADE: dict[str, Callable[[Path], Path]] = {
-    f"{subject}-{name}": lambda path, make=make, subject=f"{subject}-tiny": make(subject, path)
-    for subject in ("flux", "cogvideox")
-    for name, make in (
-        ("pickle", own.pickled),
-        ("pickle-sharded", own.in_shards),
-        ("safetensors", own.in_safetensors),
-        ("state-dict", own.state_dict),
-    )
+FORMS = {
+    "pickle": own.pickled,
+    "pickle-sharded": own.in_shards,
+    "safetensors": own.in_safetensors,
+    "state-dict": own.state_dict,
 }
+MADE = tuple(f"{family}-{form}" for family in ("flux", "cogvideox") for form in FORMS)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +51,9 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
     def get(name: str) -> Path:
         if name not in made:
-            made[name] = MADE[name](tmp_path_factory.mktemp(name) / "mine")
+            family, _, form = name.partition("-")
+            directory = tmp_path_factory.mktemp(name) / "mine"
+            made[name] = FORMS[form](f"{family}-tiny", directory)
             recorded(made[name])
         return made[name]
 
@@ -131,10 +130,12 @@ def stretch(tensors: dict[str, Any], _: dict[str, str]) -> None:
     tensors[f"{QUERY}._weight_scale"] *= 1.01
 
 
-FLIPPED, DROPPED, STRETCHED = (
-    lambda path, change=change: edit_safetensors(path, change) for change in (flip, drop, stretch)
-)
-DAMAGE = {
+def edited(change: Callable[[dict[str, Any], dict[str, str]], None]) -> own.Damage:
+    return lambda path: edit_safetensors(path, change)
+
+
+FLIPPED, DROPPED, STRETCHED = edited(flip), edited(drop), edited(stretch)
+DAMAGE: dict[str, tuple[own.Damage, str]] = {
     "flipped": (FLIPPED, f"1 of 126 tensors and notes differ: {QUERY}._weight_qdata"),
     "dropped": (DROPPED, f"1 of 126 tensors and notes differ: {QUERY}._weight_scale"),
     "stretched": (STRETCHED, f"1 of 126 tensors and notes differ: {QUERY}._weight_scale"),

@@ -428,8 +428,8 @@ def test_a_fresh_process_records_and_verifies(mine: Path) -> None:
 
 
 def scripted(script: str) -> Party:
-    def start(_: Sequence[str], **options: Any) -> "subprocess.Popen[str]":
-        return subprocess.Popen([sys.executable, "-c", script], text=True, **options)
+    def start(arguments: Sequence[str], **options: Any) -> "subprocess.Popen[str]":
+        return subprocess.Popen([sys.executable, "-c", script, *arguments], text=True, **options)
 
     return Party("scripted", NEW, start)
 
