@@ -45,6 +45,16 @@ GONE = Failure(Stage.LOAD, "OSError", "Unable to load weights.\nmore", "Tracebac
 BITS = Finding("bits", Stage.BITS, Harm.CORRUPT, "a/data", "bits differ", "00", "11")
 FLAG = Finding("attributes", Stage.STRUCTURE, Harm.ALTERED, "a/x", "x differs", "1", "2")
 OUTPUT = Finding("output", Stage.OUTPUT, Harm.CORRUPT, "output", "output differs", "0", "1")
+ACCEPTED = """
+[[exception]]
+name = "new-attribute"
+cases = ["mine.own.*"]
+changes = ["regressed"]
+cause = "x differs"
+reason = "The release gave the subclass an attribute."
+reviewed-by = "a test"
+date = 2026-01-01
+"""
 OLD = {"torchao": "0.17.0", "diffusers": "0.42.1"}
 NEW = {"torchao": "0.18.0", "diffusers": "0.42.1"}
 
@@ -288,6 +298,16 @@ def test_what_breaks_blocks_when_it_breaks_twice(
     assert list(retry.cases) == ["mine.own.recorded.state-dict-safetensors.cpu"]
 
 
+def test_what_was_reviewed_does_not_block(
+    run: Run, mine: Path, environments: Environments, tmp_path: Path
+) -> None:
+    environments.defects["0.18.0"] = [found(FLAG), found(FLAG)]
+    accept = tmp_path / "reviewed.toml"
+    accept.write_text(ACCEPTED)
+    done = run("gate", "--checkpoint", mine, *GATE, "--accept", accept)
+    assert (done.code, "1 accepted" in done.first) == (0, True)
+
+
 def test_what_breaks_once_is_flaky(run: Run, mine: Path, environments: Environments) -> None:
     environments.defects["0.18.0"] = [failed]
     done = run("gate", "--checkpoint", mine, *GATE)
@@ -418,6 +438,7 @@ def test_a_fresh_process_records_and_verifies(mine: Path) -> None:
     told: list[str] = []
     recorded = ask(here(), "record", asked, lambda what, *_: told.append(what))
     assert recorded.outcome.failure is None
+    assert recorded.outcome.measures["peak_bytes"] > recorded.outcome.measures["file_bytes"]
     assert list(dict.fromkeys(told)) == [
         "reading files",
         "reading tensors in files",

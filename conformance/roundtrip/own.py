@@ -9,6 +9,7 @@ program: JSON lines of how far it is, then the answer.
 import argparse
 import json
 import os
+import resource
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -206,10 +207,17 @@ def main(arguments: Sequence[str]) -> int:
     _one_thread()
     try:
         answer = work(Asked(**given), lambda *far: say({"far": far}))
-        say({"answer": answer.to_json()})
+        say({"answer": _with_peak(answer).to_json()})
     except UsageError as error:
         say({"usage": str(error)})
     return 0
+
+
+def _with_peak(answer: Answer) -> Answer:
+    """Add the most memory that this process had, mapped files included."""
+    kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    measured = {**answer.outcome.measures, "peak_bytes": kibibytes * 1024}
+    return replace(answer, outcome=replace(answer.outcome, measures=measured))
 
 
 def _one_thread() -> None:
