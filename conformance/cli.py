@@ -30,9 +30,13 @@ COMMANDS = (
     Lazy("matrix", "exchange", "Draw the matrix of an exchange from its results file."),
     Lazy("golden", "golden", "Checkpoints that old releases wrote."),
     Lazy("envs", "envs", "Virtual environments for several versions, made once and kept."),
-    Lazy("inspect", "inspect", "Tell what a checkpoint is, who can read it, and what is wrong with it."),
-    Lazy("record", "own", "RECORDDOC"),
-    Lazy("verify", "own", "VERIFYDOC"),
+    Lazy(
+        "inspect",
+        "inspect",
+        "Tell what a checkpoint is, who can read it, and what is wrong with it.",
+    ),
+    Lazy("record", "own", "Record what a checkpoint of yours gives today."),
+    Lazy("verify", "own", "Does a checkpoint of yours still come back as it was recorded?"),
     Lazy("bench", "bench", "Measure what the suite costs."),
 )
 """Every command: its name, its module in `conformance.commands`, and what `--help` says of it.

@@ -131,4 +131,4 @@ def forward(model: Any, arguments: Mapping[str, Any]) -> Any:
 def _to(value: Any, device: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(_to(part, device) for part in value)
-    return value.to(device)
+    return value.to(device) if hasattr(value, "to") else value

@@ -12,8 +12,8 @@ import typer
 from rich.console import Group, RenderableType
 
 from conformance.case import Case, find
-from conformance.commands.options import AsJson, EnvironmentsFile
 from conformance.commands.complete import CaseId, environments
+from conformance.commands.options import AsJson, EnvironmentsFile
 from conformance.errors import UsageError
 from conformance.judging.results import Result
 from conformance.judging.summary import ExitCode

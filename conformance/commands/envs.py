@@ -11,8 +11,8 @@ from filelock import Timeout
 from rich.markup import escape
 from rich.text import Text
 
-from conformance.commands.options import AsJson, EnvironmentsFile
 from conformance.commands.complete import environments
+from conformance.commands.options import AsJson, EnvironmentsFile
 from conformance.errors import UsageError
 from conformance.judging.summary import ExitCode
 from conformance.report import text
@@ -179,9 +179,7 @@ def _made(answer: Ready | NotReady) -> dict[str, Any]:
 
 Exit codes: 0 all are resolved, 2 usage, 3 one or more do not resolve."""
 )
-def lock(
-    names: Names = None, file: EnvironmentsFile = None, as_json: AsJson = False
-) -> None:
+def lock(names: Names = None, file: EnvironmentsFile = None, as_json: AsJson = False) -> None:
     """Resolve environments anew, keep the locks, and print what changed in them."""
     chosen = picked(names, load_environments(file))
     using = tools()

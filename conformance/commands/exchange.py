@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from conformance.case import Case, find, select
-from conformance.commands.options import AsJson, EnvironmentsFile
 from conformance.commands.complete import Globs, environments, writers
+from conformance.commands.options import AsJson, EnvironmentsFile
 from conformance.judging.exchange import Cell
 from conformance.judging.exchange_results import (
     ExchangeHeader,

@@ -13,6 +13,7 @@ from rich.console import Group
 from conformance.case import all_cases
 from conformance.commands.compare import acceptances
 from conformance.commands.complete import Globs, Markers, environments
+from conformance.commands.gate_checkpoint import NotReadyError, Wanted, gate_checkpoints
 from conformance.commands.making import made_ready
 from conformance.commands.options import AsJson, EnvironmentsFile
 from conformance.errors import UsageError
@@ -52,6 +53,9 @@ diffusers==0.42.1' --select 'flux-tiny.int8wo.*.cpu'[/]
 [bold]conformance gate --baseline torchao0.17.0 --candidate torchao0.18.0 --accept reviewed.toml \
 --results gate --resume[/]  (after Ctrl-C or a crash)
 
+[bold]conformance gate --checkpoint ./my-flux-int8 --baseline torchao0.17.0 \
+--candidate torchao0.18.0[/]  (or no baseline: the record that `conformance record` wrote counts)
+
 [bold]conformance gate --baseline torchao0.18.0 --self-check[/]  (what is flaky)
 
 Exit codes: 0 compatible, 1 blocked (or flaky), 2 usage, 3 inconclusive."""
@@ -65,7 +69,7 @@ def command(
             help="What you have: a name, or 'torchao==0.17.0 ...'.",
             autocompletion=environments,
         ),
-    ],
+    ] = "",
     candidate: Annotated[
         str,
         typer.Option(
@@ -94,6 +98,16 @@ def command(
             "--exchange/--no-exchange", help="The candidate reads what the baseline wrote, too."
         ),
     ] = True,
+    checkpoints: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--checkpoint",
+            metavar="PATH",
+            help="Your own in place of cases; repeatable. Without a baseline, its record counts.",
+        ),
+    ] = None,
+    model: Annotated[str, typer.Option("--class", metavar="NAME", help="As in `record`.")] = "",
+    inputs: Annotated[str, typer.Option(metavar="MODULE:FUNCTION", help="As in `record`.")] = "",
     workers: Annotated[int, typer.Option("-n", min=1, help="Engines at work in each run.")] = 1,
     timeout: Annotated[
         float,
@@ -103,6 +117,14 @@ def command(
     as_json: AsJson = False,
 ) -> None:
     """Run the cases in two environments and compare: may we upgrade, and what would break?"""
+    if checkpoints:
+        own = Wanted(
+            checkpoints, baseline, candidate, model, inputs, results, accept, file, as_json
+        )
+        _own(own, (globs, markers, resume, self_check))
+        return
+    if model or inputs:
+        raise UsageError("--class and --inputs are for --checkpoint PATH; leave them out")
     known = load_environments(file)
     pair = [find(name, known) for name in _names(baseline, candidate, self_check=self_check)]
     chosen(globs or (), markers or ())
@@ -119,17 +141,29 @@ def command(
                 gate = Gate(*ready, asked, results, watcher, (hold,), exchange=exchange)
                 gate.seconds["environments"] = time.monotonic() - started
                 sides = _sides(gate, accept, self_check=self_check)
-        except (RunError, _NotReadyError, KeyboardInterrupt) as error:
+        except (RunError, NotReadyError, KeyboardInterrupt) as error:
             raise _inconclusive(error, as_json=as_json) from None
         gate.seconds["in all"] = time.monotonic() - started
         _tell(gate, _compared(gate, *sides, accept), as_json=as_json, self_check=self_check)
 
 
-class _NotReadyError(Exception):
-    """An environment cannot be used. The message says why."""
+def _own(wanted: Wanted, others: Sequence[object]) -> None:
+    if any(others):
+        raise UsageError(
+            "--checkpoint asks about your own checkpoints and no cases; "
+            "leave --select, --marker, --resume and --self-check out"
+        )
+    try:
+        gate_checkpoints(wanted)
+    except (RunError, NotReadyError, KeyboardInterrupt) as error:
+        # Its records and readings are made anew: there is nothing to resume.
+        shown = NotReadyError(str(error) or "broken off; nothing is left half made")
+        raise _inconclusive(shown, as_json=wanted.as_json) from None
 
 
 def _names(baseline: str, candidate: str, *, self_check: bool) -> tuple[str, str]:
+    if not baseline:
+        raise UsageError("name the versions that you have: --baseline ENV")
     if not self_check and not candidate:
         raise UsageError("name the versions that you would have: --candidate ENV; or --self-check")
     if self_check and candidate not in ("", baseline):
@@ -142,7 +176,7 @@ def _both_ready(pair: Sequence[Environment]) -> tuple[Ready, Ready]:
     baseline, candidate = (answers[each] for each in pair)
     if isinstance(baseline, NotReady) or isinstance(candidate, NotReady):
         lacking = [each.reason for each in answers.values() if isinstance(each, NotReady)]
-        raise _NotReadyError("; ".join(lacking))
+        raise NotReadyError("; ".join(lacking))
     return baseline, candidate
 
 
@@ -187,7 +221,7 @@ def _json(gate: Gate, found: Comparison) -> dict[str, Any]:
 
 def _inconclusive(error: BaseException, *, as_json: bool) -> typer.Exit:
     reason = str(error) or "broken off"
-    said = no_answer(reason, resumable=not isinstance(error, _NotReadyError))
+    said = no_answer(reason, resumable=not isinstance(error, NotReadyError))
     if as_json:
         whole = {"schema": report.JSON_VERSION, "decision": Decision.INCONCLUSIVE}
         print(json.dumps({**whole, "headline": said}, indent=1))

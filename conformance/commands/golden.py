@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from conformance.commands.options import AsJson
 from conformance.commands.complete import environments
+from conformance.commands.options import AsJson
 from conformance.environment import observed_versions
 from conformance.errors import UsageError
 from conformance.judging.expectations import active

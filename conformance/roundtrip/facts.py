@@ -23,7 +23,7 @@ class TensorFacts:
     """One entry of a state dict, or one buffer that is kept out of it."""
 
     kind: str
-    """`parameter`, `buffer` or `non-persistent buffer`."""
+    """`parameter`, `buffer` or `non-persistent buffer`; `entry` in a plain state dict."""
     subclass: str
     """Class name; nested tensor subclasses follow behind a slash."""
     dtype: str

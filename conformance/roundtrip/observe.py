@@ -3,7 +3,7 @@
 import dataclasses
 import enum
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -15,14 +15,23 @@ from conformance.roundtrip.ladder import HarnessError
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
-def observe(model: torch.nn.Module) -> ModelFacts:
+Seen = Callable[[TensorFacts], object]
+"""Is told of each tensor when its bits have been read."""
+
+
+def observe(model: torch.nn.Module, seen: Seen = lambda _: None) -> ModelFacts:
     """Return the facts of every parameter and buffer, non-persistent buffers included."""
-    return observe_tensors(named_tensors(model))
+    return observe_tensors(named_tensors(model), seen)
 
 
-def observe_tensors(tensors: Mapping[str, tuple[str, torch.Tensor]]) -> ModelFacts:
-    """Return the facts of named `(kind, tensor)` pairs."""
-    facts = {key: tensor_facts(kind, tensor) for key, (kind, tensor) in tensors.items()}
+def observe_tensors(
+    tensors: Mapping[str, tuple[str, torch.Tensor]], seen: Seen = lambda _: None
+) -> ModelFacts:
+    """Return the facts of named `(kind, tensor)` pairs, one tensor after the other."""
+    facts = {}
+    for key, (kind, tensor) in tensors.items():
+        facts[key] = tensor_facts(kind, tensor)
+        seen(facts[key])
     return ModelFacts(facts, _aliases(tensors))
 
 

@@ -35,7 +35,7 @@ def state_dict(directory: Path, device: Device) -> dict[str, Any]:
     if pickles := weight_files(directory, ".bin", ".pt"):
         return _of_pickles(pickles, device)
     if files := weight_files(directory, ".safetensors"):
-        return _of_safetensors(files, device)
+        return unflattened(files, device)
     raise FileNotFoundError("there are no weight files")
 
 
@@ -49,7 +49,12 @@ def _of_pickles(paths: list[Path], device: Device) -> dict[str, Any]:
     return state
 
 
-def _of_safetensors(paths: list[Path], device: Device) -> dict[str, Any]:
+def unflattened(paths: list[Path], device: Device) -> dict[str, Any]:
+    """Return what safetensors files hold, with the tensor subclasses that torchao flattened.
+
+    Raises:
+        UnavailableError: this torchao cannot read them.
+    """
     from safetensors import safe_open
 
     try:

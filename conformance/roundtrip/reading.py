@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -70,17 +70,10 @@ def _computes_alike(case: Case, record: Any) -> bool:
 
     Another torch may compute otherwise, and then a difference says nothing about the checkpoint.
     """
-    return bool(_reference(case.subject.name, str(case.device), record.seed) == record.reference)
+    from conformance.roundtrip.verify import reference_output
 
-
-@cache
-def _reference(name: str, device: str, seed: int) -> Any:
-    from conformance.axes import models, registry
-    from conformance.roundtrip.workshop import output_facts
-
-    subject = registry.subjects()[name]
-    model = models.build(subject, seed).to(device)
-    return output_facts(models.forward(model, models.inputs(subject, seed)))
+    here = reference_output(case.subject.name, str(case.device), record.seed)
+    return bool(here == record.reference)
 
 
 def accept_config(quantization: dict[str, Any]) -> None:

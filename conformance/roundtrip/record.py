@@ -1,6 +1,8 @@
 """The record: what must come back, readable with safetensors and JSON alone."""
 
 import json
+import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +14,8 @@ from conformance.roundtrip.facts import ModelFacts
 SCHEMA = 1
 RECORD = "record.json"
 ORACLE = "oracle.safetensors"
+READABLE = 0o644
+"""What a temporary file is not: others may read a record."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,25 @@ class Output:
     digest: str
     dtype: str
     shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a record of somebody's own checkpoint comes from, and how that one is read."""
+
+    model: str
+    """A class of diffusers, or `module:Class`; empty for a plain state dict."""
+    dtype: str
+    """What the loader is asked for: `bfloat16`; empty for a plain state dict."""
+    inputs: str
+    """The family whose seeded inputs it was given, or `module:function`; empty for none."""
+    silent: str
+    """Why the outputs are not compared; empty when they are."""
+    files: Mapping[str, str]
+    """128-bit xxh3 of every file, in hex, by name relative to the checkpoint."""
+    hardware: Mapping[str, str]
+    recorded: str
+    """ISO 8601, UTC."""
 
 
 @dataclass(frozen=True)
@@ -40,19 +63,45 @@ class Record:
     """Size of every file by name relative to the checkpoint's directory."""
     output: Output | None
     """Of the quantized model; None when the case is `storage only`."""
-    reference: Output
-    """Of the unquantized model."""
+    reference: Output | None
+    """Of the unquantized model; in the record of an own checkpoint of the family's tiny model, and
+    None where it is of no family."""
     versions: Mapping[str, str] = field(default_factory=dict)
-    """Distributions that wrote the checkpoint."""
+    """Distributions that wrote the checkpoint, or that it was recorded with."""
+    source: Source | None = None
+    """None where the suite wrote the checkpoint itself."""
 
     def save(self, directory: Path) -> None:
         """Write `record.json`."""
-        outputs = {
+        self.write(directory / RECORD)
+
+    def write(self, path: Path) -> None:
+        """Write the record, at once or not at all: what was broken off leaves no half of it.
+
+        Raises:
+            OSError: the path cannot be written.
+        """
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".half-")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                json.dump(self.to_json(), file)
+            Path(name).chmod(READABLE)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the file holds."""
+        data = {
+            **vars(self),
+            "facts": self.facts.to_json(),
             "output": None if self.output is None else vars(self.output),
-            "reference": vars(self.reference),
+            "reference": None if self.reference is None else vars(self.reference),
+            "schema": SCHEMA,
         }
-        data = {**vars(self), **outputs, "facts": self.facts.to_json(), "schema": SCHEMA}
-        (directory / RECORD).write_text(json.dumps(data), encoding="utf-8")
+        source = data.pop("source")
+        return data if source is None else {**data, "source": vars(source)}
 
     @classmethod
     def load(cls, directory: Path) -> "Record":
@@ -61,7 +110,11 @@ class Record:
         Raises:
             UsageError: it is missing, broken, or of another schema.
         """
-        path = directory / RECORD
+        return cls.read(directory / RECORD)
+
+    @classmethod
+    def read(cls, path: Path) -> "Record":
+        """Read a record from a file of any name; the errors are those of `load`."""
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
             schema = data.pop("schema")
@@ -79,6 +132,7 @@ def _record(data: Mapping[str, Any]) -> Record:
         "facts": ModelFacts.from_json(data["facts"]),
         "output": _output(data["output"]),
         "reference": _output(data["reference"]),
+        "source": Source(**data["source"]) if "source" in data else None,
     }
     return Record(**{**data, **rebuilt})
 

@@ -3,12 +3,13 @@
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from conformance.axes import models
+from conformance.axes import models, registry
 from conformance.case import Case
 from conformance.roundtrip import checks
 from conformance.roundtrip.evidence import Evidence, Resaved, Side
@@ -17,7 +18,7 @@ from conformance.roundtrip.ladder import BrokenError, Ladder, NoResultError
 from conformance.roundtrip.observe import leaves_of, named_tensors, observe
 from conformance.roundtrip.oracle import difference, oracle_tensor
 from conformance.roundtrip.outcome import Finding, Stage
-from conformance.roundtrip.record import Record
+from conformance.roundtrip.record import Output, Record
 from conformance.roundtrip.workshop import output_facts, shard_limit, sqnr, twice
 from conformance.roundtrip.write import CHECKPOINT, read_config
 
@@ -95,6 +96,17 @@ def with_output(evidence: Evidence, case: Case, directory: Path, model: Any) -> 
         sqnr=None if reference is None else sqnr(reference, output),
         explain=lambda path: explain(directory, model, output, path),
     )
+
+
+@cache
+def reference_output(subject: str, device: str, seed: int) -> Output:
+    """Return the facts of the output of a subject's unquantized model.
+
+    Another torch may compute otherwise, and then a difference says nothing about a checkpoint.
+    """
+    found = registry.subjects()[subject]
+    model = models.build(found, seed).to(device)
+    return output_facts(models.forward(model, models.inputs(found, seed)))
 
 
 def explain(directory: Path, model: Any, output: torch.Tensor | None, path: str) -> str:
