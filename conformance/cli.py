@@ -8,7 +8,6 @@ from typing import Any
 import typer
 
 from conformance.commands.lazy import Lazy, group_of
-from conformance.disk import NoSpaceError, no_space
 from conformance.errors import UsageError
 
 COMMANDS = (
@@ -33,7 +32,7 @@ COMMANDS = (
     Lazy(
         "inspect",
         "inspect",
-        "Tell what a checkpoint is, who can read it, and what is wrong with it.",
+        "Tell what a checkpoint is, who can read it.",
     ),
     Lazy("record", "own", "Record what a checkpoint of yours gives today."),
     Lazy("verify", "own", "Does a checkpoint of yours still come back as it was recorded?"),
@@ -81,10 +80,10 @@ def main() -> None:
         code = _refuse(str(error))
     except CommandLineError as error:
         code = _refuse(f"{error.format_message().rstrip('.')}; {_help(error)} shows how")
-    except (NoSpaceError, OSError) as error:
-        code = _out_of_space(error)
     except typer.Abort:
         code = INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - raised again, unless it says that the disk is full
+        code = _out_of_space(error)
     sys.exit(code)
 
 
@@ -103,10 +102,12 @@ def _refuse(reason: str) -> int:
 
 
 def _out_of_space(error: Exception) -> int:
-    if not (isinstance(error, NoSpaceError) or no_space(str(error))):
-        raise error
+    from conformance.disk import NoSpaceError, no_space
     from conformance.report import text
 
+    full = isinstance(error, OSError) and no_space(str(error))
+    if not (full or isinstance(error, NoSpaceError)):
+        raise error
     mend = (
         "free some, and run it again, with --resume where there is one: what was measured is kept"
     )

@@ -17,7 +17,7 @@ from conformance.inspection.kinds import describe
 from conformance.inspection.readers import UNMEASURED, Answer, Measured, Read
 from conformance.inspection.weights import Weight, payload
 from conformance.inspection.whole import Checkpoint, StateDict, totals
-from conformance.report.text import line, printable
+from conformance.report.text import folding_table, line, printable
 
 MODULES_SHOWN = 4
 FINDINGS_SHOWN = 30
@@ -112,10 +112,9 @@ def _config(checkpoint: Checkpoint) -> str:
 
 
 def _layers(weights: Sequence[Weight]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("tensors", "bytes", "subclass", "scheme", "layers"):
-        right = name in ("tensors", "bytes")
-        table.add_column(name, justify="right" if right else "left", overflow="fold")
+    table = folding_table("tensors", "bytes", "subclass", "scheme", "layers")
+    for column in table.columns[:2]:
+        column.justify = "right"
     for (subclass, scheme), mine in grouped(weights).items():
         style = "" if mine[0].quantized else "dim"
         classes = subclass.replace("/", " / ")  # so that a narrow table breaks between them
@@ -143,10 +142,9 @@ def _places(weights: Sequence[Weight]) -> str:
 
 def _readers(answer: Answer, measured: Measured) -> Table:
     """A row of letters, or one for each writer where it depends on who wrote it."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column(f"read by torchao ({answer.sure})")
-    for version in measured.readers:
-        table.add_column(version, justify="center")
+    table = folding_table(f"read by torchao ({answer.sure})", *measured.readers)
+    for column in table.columns[1:]:
+        column.justify = "center"
     rows = answer.by_writer if answer.mixed else {"": answer.reads}
     for writer, reads in rows.items():
         title = f"if {writer} wrote it" if writer else "whichever wrote it"
