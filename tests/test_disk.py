@@ -10,6 +10,7 @@ import pytest
 from stand_in import answer
 
 from conformance import cli, disk, session
+from conformance.commands import run
 from conformance.case import Case
 from conformance.disk import NoSpaceError, is_full, require_space
 from conformance.judging.parts import read_begun
@@ -113,14 +114,14 @@ def test_a_run_keeps_what_it_measured_and_goes_on(
         yield from (Outcome(case.id) for case in cases)
 
     monkeypatch.setattr(session, "packaged", tuple)
-    monkeypatch.setattr(cli, "run_cases", answers)
+    monkeypatch.setattr(run, "run_cases", answers)
     path = tmp_path / "r.jsonl"
     assert conformance(monkeypatch, *RUN, "--results", str(path)) == 3
     said = [line for line in capfd.readouterr().err.splitlines() if "conformance: " in line]
     assert len(said) == 1
     assert said[0].endswith("what was measured is kept")
     assert len(read_begun(path).cases) == 1
-    monkeypatch.setattr(cli, "run_cases", healthy)
+    monkeypatch.setattr(run, "run_cases", healthy)
     assert conformance(monkeypatch, *RUN, "--results", str(path), "--resume") == 0
     assert len(read_begun(path).cases) == 2
 
