@@ -266,8 +266,3 @@ def test_completion_imports_no_torch() -> None:
         "print('torch' in sys.modules, 'diffusers' in sys.modules)"
     )
     assert python(code).stdout == "False False\n"
-
-
-def test_the_script_for_a_shell_is_printed() -> None:
-    ended = called("--show-completion", "bash")
-    assert "complete" in ended.stdout

@@ -10,8 +10,8 @@ import pytest
 from stand_in import answer
 
 from conformance import cli, disk, session
-from conformance.commands import run
 from conformance.case import Case
+from conformance.commands import run
 from conformance.disk import NoSpaceError, is_full, require_space
 from conformance.judging.parts import read_begun
 from conformance.roundtrip.ladder import BrokenError, HarnessError, Ladder, NoResultError, ours

@@ -62,7 +62,9 @@ def rewrite(directory: Path, change: Callable[[dict[str, Any]], object]) -> None
 def test_another_schema_is_a_usage_error(record: Record, tmp_path: Path) -> None:
     record.save(tmp_path)
     rewrite(tmp_path, lambda data: data.update(schema=99))
-    with pytest.raises(UsageError, match=f"record schema 99, this suite reads {SCHEMA}$"):
+    with pytest.raises(
+        UsageError, match=f"record schema 99, this suite reads {SCHEMA}; write it again$"
+    ):
         Record.load(tmp_path)
 
 
