@@ -9,6 +9,7 @@ from typing import Any
 
 from conformance._compat import StrEnum
 from conformance.axes.files import Contents
+from conformance.axes.source import FormatScript, InputsScript, Source
 from conformance.errors import UnavailableError
 
 
@@ -39,6 +40,8 @@ class Family:
     """Name of the class in the `diffusers` package."""
     inputs: Callable[[Mapping[str, Any], int], dict[str, Any]]
     """`(model config, seed) -> keyword arguments of forward`, float tensors in bfloat16 on CPU."""
+    script: InputsScript | None = None
+    """The like for a repro: lines that return keyword arguments of forward."""
 
     def load_class(self) -> Any:
         """Import and return the model class.
@@ -238,6 +241,8 @@ class Route:
     title: str
     quantize: Callable[[Any, "Quantized"], Any]
     """`(bf16 model, how) -> quantized model`; the model given may be changed in place."""
+    script: Source | None = None
+    """The same as lines of a repro, which change or replace `model`."""
 
 
 @dataclass(frozen=True)
@@ -272,3 +277,5 @@ class Format:
     """A `config.json` is written beside the weights."""
     has_requires_grad: bool = True
     """False for state dicts: torch keeps the flag of the model that is assigned to."""
+    script: FormatScript | None = None
+    """The same as lines of a repro."""

@@ -83,7 +83,28 @@ def inputs(config: Mapping[str, Any], seed: int) -> dict[str, Any]:
     return built
 
 
-COGVIDEOX = Family(name="cogvideox", model_class="CogVideoXTransformer3DModel", inputs=inputs)
+def script(config: Mapping[str, Any]) -> str:
+    """Return the lines of a repro that make inputs of the same shapes."""
+    frames, height, width = latent_size(config)
+    video = f"1, {frames}, {config['in_channels']}, {height}, {width}"
+    text = f"1, {config['max_text_seq_length']}, {config['text_embed_dim']}"
+    lines = f"""\
+    hidden_states=torch.randn({video}).bfloat16(),
+    encoder_hidden_states=torch.randn({text}).bfloat16(),
+    timestep=torch.tensor([500])"""
+    if not config["use_rotary_positional_embeddings"]:
+        return f"return dict(\n{lines},\n)"
+    tokens, half = video_tokens(config), config["attention_head_dim"] // 2
+    return f"""\
+angles = torch.outer(torch.arange({tokens}), 0.5 ** torch.arange({half})).repeat_interleave(2, 1)
+return dict(
+{lines}, image_rotary_emb=(angles.cos(), angles.sin()),
+)"""
+
+
+COGVIDEOX = Family(
+    name="cogvideox", model_class="CogVideoXTransformer3DModel", inputs=inputs, script=script
+)
 
 # CogVideoX-2b (sine positions) and -5b (rotary) are the published transformer/config.json of
 # THUDM/CogVideoX-2b and THUDM/CogVideoX-5b. CogVideoX1.5-5B (rotary, patches over time) has the

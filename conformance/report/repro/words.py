@@ -1,0 +1,104 @@
+"""What a repro says in plain words: in its docstring, at its end, and as an issue."""
+
+from dataclasses import dataclass
+from textwrap import wrap
+
+from conformance.report.repro.defect import Found, Raised
+from conformance.report.repro.plan import WIDTH, Repro
+from conformance.roundtrip.outcome import Stage
+
+STEPS = {
+    Stage.QUANTIZE: "quantizing",
+    Stage.SAVE: "saving",
+    Stage.LOAD: "loading",
+    Stage.STRUCTURE: "looking at what was loaded",
+    Stage.OUTPUT: "calling what was loaded",
+    Stage.RESAVE: "saving what was loaded",
+}
+
+
+@dataclass(frozen=True)
+class Words:
+    """The same facts as sentences."""
+
+    title: str
+    """What is wrong, on one line."""
+    wanted: str
+    saw: str
+    doc: tuple[str, ...]
+    """The lines of the docstring."""
+
+
+def words(repro: Repro) -> Words:
+    """Return what is to be said about a script."""
+    title, wanted, saw = _title(repro), _wanted(repro), _saw(repro)
+    return Words(title, wanted, saw, tuple(_doc(repro, title, wanted, saw)))
+
+
+def _subject(repro: Repro) -> str:
+    quantized = repro.built.text.partition("(")[0]
+    return f"{repro.case.subject.family.model_class} with {quantized}"
+
+
+def _title(repro: Repro) -> str:
+    shown, about = repro.shown, _subject(repro)
+    if shown is None:
+        return f"{about} comes back as it was saved"
+    where = " in a fresh process" if repro.fresh else ""
+    if isinstance(shown, Raised):
+        if shown.leaves and shown.refusal:
+            return f"{about}: a refused save leaves files behind"
+        return f"{about}: {STEPS.get(shown.stage, str(shown.stage))} raises {shown.type}{where}"
+    return f"{about}: {shown.what}{where}"
+
+
+def _wanted(repro: Repro) -> str:
+    shown = repro.shown
+    if shown is None:
+        return "every inner tensor and the output, bit for bit" if repro.calls else _BITS
+    if isinstance(shown, Found):
+        return f"no difference ({shown.check})"
+    if repro.defect is not None and repro.defect.unsupported:
+        return "that it is supported; it is refused by design, so 1 means: still refused"
+    if shown.leaves and shown.refusal:
+        return "a refusal that leaves nothing behind, or no refusal"
+    return f"{STEPS.get(shown.stage, str(shown.stage))} without an error"
+
+
+_BITS = "every inner tensor, bit for bit"
+
+
+def _saw(repro: Repro) -> str:
+    shown = repro.shown
+    if shown is None:
+        return "that"
+    if isinstance(shown, Found):
+        return _difference(shown)
+    message = shown.message.strip().partition("\n")[0] or _plainly(shown.match)
+    left = ", and files stay behind" if shown.leaves else ""
+    return f"{shown.type}: {message[:200]}{left}"
+
+
+def _difference(found: Found) -> str:
+    if not found.path:
+        return found.what
+    wanted, got = found.wanted.splitlines() or [""], found.got.splitlines() or [""]
+    return f"{found.what} in {found.path}: wanted {wanted[0][:80]}, got {got[0][:80]}"
+
+
+def _plainly(pattern: str) -> str:
+    return pattern.strip("^$").replace("\\", "")
+
+
+def _doc(repro: Repro, title: str, wanted: str, saw: str) -> list[str]:
+    lines = [f"{title}.", ""]
+    told = {"Wanted": wanted, "Saw": saw}
+    defect = repro.defect
+    told |= {"Why": defect.reason, "See": defect.issue} if defect else {}
+    told |= {"Note": repro.note}
+    for name, text in told.items():
+        if text:
+            lines += wrap(
+                f"{name}: {text}", WIDTH, subsequent_indent="    ", break_long_words=False
+            )
+    return [*lines, "", f"Case: {repro.case.id}"]
