@@ -41,7 +41,9 @@ class Family:
     inputs: Callable[[Mapping[str, Any], int], dict[str, Any]]
     """`(model config, seed) -> keyword arguments of forward`, float tensors in bfloat16 on CPU."""
     script: InputsScript | None = None
-    """The like for a repro: lines that return keyword arguments of forward."""
+    """The like for a repro: `model config -> lines before a call, its keywords`."""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Defaults of the class, which a repro leaves out of its model config."""
 
     def load_class(self) -> Any:
         """Import and return the model class.

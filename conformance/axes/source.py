@@ -1,6 +1,6 @@
 """Values as the text of a script that imports nothing of the suite."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,9 +70,11 @@ class Names:
     limit: str
     """`max_shard_size`."""
     device: str
+    options: str = ""
+    """Further arguments of `quantize_`."""
 
     def fill(self, lines: str) -> str:
-        """Put the names into `{model}`, `{config}`, `{limit}`, `{device}` and `{placed}`."""
+        """Put the names, by those of the fields, and `{placed}` into lines."""
         placed = "" if self.device == "cpu" else f', device_map="{self.device}"'
         return lines.format(**vars(self), placed=placed)
 
@@ -87,5 +89,5 @@ class FormatScript:
     load_imports: frozenset[Import] = frozenset()
 
 
-InputsScript = Callable[[Mapping[str, Any]], str]
-"""Model config -> the lines of a function that returns the keyword arguments of forward."""
+InputsScript = Callable[[Mapping[str, Any]], tuple[Sequence[str], str]]
+"""Model config -> lines before a call of the model, and lines of its keyword arguments."""

@@ -31,10 +31,9 @@ def load(
 
 
 LOAD = f"""\
-state = torch.load(
-    directory / "{NAME}", weights_only=True{{options}}, map_location="{{{{device}}}}"
-)
-loaded = build()
+path = directory / "{NAME}"
+state = torch.load(path, weights_only=True{{options}}, map_location="{{{{device}}}}")
+loaded = {{{{model}}}}(**CONFIG).to(torch.bfloat16).eval()
 loaded.load_state_dict(state, assign=True)"""
 
 FORMATS = tuple(

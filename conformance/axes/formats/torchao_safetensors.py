@@ -42,16 +42,15 @@ def load(model_class: Any, config: Mapping[str, Any], directory: Path, device: D
     return assign_state_dict(model_class, config, state)
 
 
-MODULE = "torchao.prototype.safetensors.safetensors_support"
-SAFE = "safetensors.torch"
+SUPPORT = frozenset({("torchao.prototype.safetensors", "safetensors_support")})
 SAVE = f"""\
-tensors, metadata = flatten_tensor_state_dict(model.state_dict())
+tensors, metadata = safetensors_support.flatten_tensor_state_dict(model.state_dict())
 save_file(tensors, directory / "{NAME}", metadata)"""
 LOAD = f"""\
 with safe_open(directory / "{NAME}", framework="pt", device="{{device}}") as file:
     tensors = {{{{name: file.get_tensor(name) for name in file.keys()}}}}
-    state = unflatten_tensor_state_dict(tensors, file.metadata())
-loaded = build()
+    state = safetensors_support.unflatten_tensor_state_dict(tensors, file.metadata())
+loaded = {{model}}(**CONFIG).to(torch.bfloat16).eval()
 loaded.load_state_dict(state[0] if isinstance(state, tuple) else state, assign=True)"""
 
 FORMATS = (
@@ -66,10 +65,8 @@ FORMATS = (
         script=FormatScript(
             save=SAVE,
             load=LOAD,
-            imports=frozenset({(MODULE, "flatten_tensor_state_dict"), (SAFE, "save_file")}),
-            load_imports=frozenset(
-                {(MODULE, "unflatten_tensor_state_dict"), ("safetensors", "safe_open")}
-            ),
+            imports=SUPPORT | {("safetensors.torch", "save_file")},
+            load_imports=SUPPORT | {("safetensors", "safe_open")},
         ),
     ),
 )

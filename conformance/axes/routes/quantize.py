@@ -24,7 +24,7 @@ ROUTES = (
         title="`quantize_(model, config)`, then `save_pretrained`",
         quantize=quantize,
         script=Source(
-            "quantize_(model, {config})",
+            "quantize_(model, {config}{options})",
             frozenset({("torchao.quantization", "quantize_")}),
         ),
     ),

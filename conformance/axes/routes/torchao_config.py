@@ -29,12 +29,10 @@ def quantize(model: Any, how: Quantized) -> Any:
 
 
 SCRIPT = """\
-with tempfile.TemporaryDirectory() as unquantized:
-    model.save_pretrained(unquantized)
+with tempfile.TemporaryDirectory() as bf16:
+    model.save_pretrained(bf16)
     model = {model}.from_pretrained(
-        unquantized,
-        quantization_config=TorchAoConfig({config}),
-        torch_dtype=torch.bfloat16{placed},
+        bf16, torch_dtype=torch.bfloat16, quantization_config=TorchAoConfig({config}){placed}
     )"""
 
 ROUTES = (

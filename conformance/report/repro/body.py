@@ -1,209 +1,201 @@
-"""The functions of a repro that do the work: what is tried, and what is compared."""
+"""What a repro does, line by line: what must work, what is tried, and what is compared."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from textwrap import indent
 
-from conformance.report.repro.defect import Raised
+from conformance.report.repro.defect import Found, Raised
 from conformance.report.repro.looks import When
-from conformance.report.repro.parts import Parts
+from conformance.report.repro.parts import Parts, broken
 from conformance.roundtrip.outcome import Stage
 
+WANTED = 'directory / "wanted.json"'
+CANNOT_TELL = """\
+except Exception:  # these versions, or this machine, cannot tell
+    traceback.print_exc()
+    sys.exit(125)"""
 COMPARE = """\
-def compare(wanted, seen):
-    keys = [key for key in {**wanted, **seen} if wanted.get(key) != seen.get(key)]
-    for key in keys[:5]:
-        print(f"{key}: wanted {wanted.get(key)}, saw {seen.get(key)}")
-    print(f"{len(keys)} of {len(wanted)} differ")
-    return 1 if keys else 0"""
-
+different = [key for key in {**wanted, **seen} if wanted.get(key) != seen.get(key)]
+for key in different[:5]:
+    print(f"{key}: wanted {wanted.get(key)}, saw {seen.get(key)}")
+print(f"{len(different)} of {len(wanted)} differ")
+sys.exit(1 if different else 0)"""
+SAME = '''\
+def same(*pair):
+    """Bit for bit, inside of tensor subclasses too."""
+    if hasattr(pair[0], "__tensor_flatten__"):
+        names, _ = pair[0].__tensor_flatten__()
+        return all(same(*(getattr(each, name) for each in pair)) for name in names)
+    return torch.equal(*(each.detach().cpu().flatten().view(torch.uint8) for each in pair))'''
+COMPARE_TENSORS = """\
+different = [key for key, each in wanted.items() if not same(each, seen[key])]
+print("different:", ", ".join(different) or "nothing")
+sys.exit(1 if different else 0)"""
 QUANTIZED = """\
-if not any(hasattr(each, "__tensor_flatten__") for each in model.parameters()):
-    raise RuntimeError("nothing was quantized")"""
-
-GONE = """\
-print("gone")
-return 0"""
-WANTED_FILE = 'directory / "wanted.json"'
-
-
-def one_process(parts: Parts) -> list[str]:
-    """Return the functions of a script that writes and reads."""
-    main = _function("main", "", _prepared(parts), _on_disk(parts), _ending(parts))
-    return [*_judging(parts), main]
+assert any(hasattr(each, "__tensor_flatten__") for each in model.parameters()), "not quantized\""""
+PLACE = """\
+place = tempfile.TemporaryDirectory()
+directory = Path(place.name)"""
+WRITE = """\
+if sys.argv[1:2] == ["write"]:
+    sys.exit(write(Path(sys.argv[2])))
+subprocess.run([sys.executable, __file__, "write", place.name], check=True)"""
 
 
-def two_processes(parts: Parts) -> list[str]:
-    """Return the functions of a script that lets another process of itself write."""
-    start = """\
-directory = Path(name)
-subprocess.run([sys.executable, __file__, "write", name], check=True)"""
-    inside = indent("\n".join((start, reading(parts))), "    ")
-    disk = f"with tempfile.TemporaryDirectory() as name:\n{inside}"
-    ending = "" if parts.repro.look else GONE
-    return [*_judging(parts), writer(parts), _function("main", "", disk, ending)]
+def functions(parts: Parts) -> list[str]:
+    """Return the functions that stand before the first line that does something."""
+    repro = parts.repro
+    found = [*repro.look.functions] if repro.look else []
+    if repro.look is None and repro.shown is None:
+        found.append(SAME)
+    if parts.calls:
+        found.append(_output(parts))
+    if repro.fresh:
+        found.append(_write(parts))
+    return found
 
 
-def writer(parts: Parts) -> str:
-    """Return the function that writes a checkpoint, and what must come back."""
-    look = parts.repro.look
-    wanted = f"({WANTED_FILE}).write_text(json.dumps({_wanted(parts)}))" if look else ""
-    imports = "\n".join(parts.writer_imports)
-    doc = '"""In a process of its own: the reader must not have imported what this imports."""'
-    imports = f"{doc}\n{imports}\n" if parts.repro.fresh else ""
-    return _function("write", "directory", imports, _prepared(parts), wanted, parts.save)
-
-
-def reading(parts: Parts) -> str:
-    """Return the lines that read a checkpoint which another process wrote."""
-    look = parts.repro.look
-    if look is None:
-        return _steps(parts)
-    seen = f"return compare(json.loads(({WANTED_FILE}).read_text()), {_seen(parts)})"
-    return f"{parts.load}\n{seen}"
-
-
-def _function(name: str, arguments: str, *blocks: str) -> str:
-    return f"def {name}({arguments}):\n" + indent(
-        "\n".join(each for each in blocks if each), "    "
-    )
-
-
-def _judging(parts: Parts) -> list[str]:
-    shown = parts.repro.shown
-    if not isinstance(shown, Raised):
-        return [COMPARE]
-    still = "still refused" if parts.repro.defect and parts.repro.defect.unsupported else "still"
-    return [
-        f'''\
-def expected(error):
-    """Is it the error that this is about? Another one tells nothing."""
-    text = {_pattern(shown.match)}
-    if type(error).__name__ != "{shown.type}" or not re.search(text, str(error)):
-        raise error
-    print(f"{still}: {{type(error).__name__}}: {{str(error)[:300]}}")
-    return 1'''
-    ]
-
-
-def _pattern(match: str) -> str:
-    return f"r'{match}'" if '"' in match else f'r"{match}"'
-
-
-def _prepared(parts: Parts) -> str:
-    """Build and quantize."""
-    shown = parts.repro.shown
-    if isinstance(shown, Raised) and shown.stage is Stage.QUANTIZE:
-        return f"model = build()\n{_tried(parts.quantize)}"
-    before = "before = repr(config)\n" if "before" in _wanted(parts) else ""
-    quantize = parts.quantize
-    if before:
-        config, _, rest = quantize.rpartition("\n")
-        quantize = f"{config}\n{before}{rest}"
-    return f"model = build()\n{quantize}\n{QUANTIZED}"
-
-
-def _wanted(parts: Parts) -> str:
-    look = parts.repro.look
-    if look is None:
-        return ""
-    return look.wanted
-
-
-def _seen(parts: Parts) -> str:
-    look = parts.repro.look
-    return "" if look is None else look.seen
-
-
-def _on_disk(parts: Parts) -> str:
-    if not parts.uses_disk:
-        return ""
-    look, passes = parts.repro.look, parts.repro.shown is None
-    first = "" if look is None or look.when is not When.LOADED else f"wanted = {look.wanted}\n"
-    kernel = _output_of_model(parts) if passes else ""
-    steps = _steps(parts)
-    inside = _attempted(steps) if passes else steps
-    lines = indent("directory = Path(name)\n" + inside, "    ")
-    return f"{first}{kernel}with tempfile.TemporaryDirectory() as name:\n{lines}"
-
-
-def _output_of_model(parts: Parts) -> str:
-    """Call the model before it is saved; a machine without the kernel compares bits alone."""
-    if not parts.repro.calls:
-        return ""
-    call = 'wanted["output"] = bits(output(model))\n'
-    if not parts.repro.may_lack_kernel:
-        return call
+def _output(parts: Parts) -> str:
+    device = parts.repro.names.device
+    moved = "" if device == "cpu" else f', torch.device("{device}")'
+    before, keywords = parts.inputs
+    call = f"return model(\n{indent(keywords, '    ')}\n    return_dict=False,\n)[0]"
+    lines = indent(_joined(*before, call), "        ")
     return f"""\
-try:
-    {call}except Exception as error:  # no kernel here
-    print(f"the output is not compared: {{error}}")
-"""
+def output(model):
+    torch.manual_seed(1)
+    with torch.no_grad(){moved}:
+{lines}"""
 
 
-def _steps(parts: Parts) -> str:
-    """Save, load and save again as far as it must come, and compare."""
+def _write(parts: Parts) -> str:
+    """Return the function that another process runs: it imports what the reader must not have."""
+    doc = '"""In a process of its own: the one that reads must not have imported this."""'
+    lines = _joined(doc, *parts.writer_imports, "", *_made(parts), *_kept(parts), parts.save)
+    return f"def write(directory):\n{indent(lines, '    ')}"
+
+
+def work(parts: Parts) -> str:
+    """Return the lines behind the functions."""
     repro = parts.repro
-    shown, reached = repro.shown, repro.reached
-    stage = shown.stage if isinstance(shown, Raised) else None
-    steps = {Stage.SAVE: parts.save} if not repro.fresh else {}
-    if reached in (When.LOADED, When.RESAVED):
-        steps[Stage.LOAD] = parts.load
-    if reached is When.RESAVED:
-        steps[Stage.RESAVE] = f'again = directory / "again"\nagain.mkdir()\n{parts.again}'
-    if stage is Stage.STRUCTURE:
-        steps[stage] = "str(loaded.state_dict())"
-    if stage is Stage.OUTPUT:
-        steps[stage] = "output(loaded)"
-    lines = [
-        _tried(text, leaves=stage is Stage.SAVE, parts=parts) if each is stage else text
-        for each, text in steps.items()
-    ]
-    return "\n".join((*lines, *_comparison(parts)))
+    head = ("import torch", *parts.imports, parts.printing)
+    if repro.fresh:
+        before = [*head, PLACE, WRITE]
+    else:
+        before = [*head, *_made(parts), *([PLACE] if parts.uses_disk else [])]
+    return _told(parts, before, dict(_steps(parts)))
 
 
-def _comparison(parts: Parts) -> Iterable[str]:
+def _told(parts: Parts, before: list[str], steps: dict[Stage, str]) -> str:
+    """Let the steps before the one in question stand with what must work."""
+    shown = parts.repro.shown
+    if shown is None:
+        return _joined(_must_work(before), "", *steps.values(), *_passing(parts), COMPARE_TENSORS)
+    if isinstance(shown, Found):
+        return _joined(_must_work([*before, *steps.values(), *_seen(parts)]), COMPARE)
+    *working, tried = steps.values()
+    return _joined(_must_work([*before, *working]), "", _tried(parts, shown, tried))
+
+
+def _made(parts: Parts) -> Iterator[str]:
+    """Build and quantize; what comes after is only seen where that works."""
     repro = parts.repro
+    yield "torch.manual_seed(0)"
+    yield f"model = {repro.names.model}(**CONFIG).to({parts.builds}).eval()"
     look = repro.look
+    if look is not None and "dense" in look.seen:
+        yield "dense = output(model)"
+    yield from parts.config_lines
+    if look is not None and "before" in look.wanted:
+        yield "before = repr(config)"
+    if not _is_at(parts, Stage.QUANTIZE):
+        yield parts.quantize
+        yield QUANTIZED
+    if look is not None and not repro.fresh and look.when is When.LOADED:
+        yield f"wanted = {look.wanted}"
+    if repro.shown is None:
+        yield "wanted = model.state_dict(keep_vars=True)"
+        yield from _calling(parts, 'wanted["output"] = output(model)')
+
+
+def _calling(parts: Parts, line: str) -> Iterator[str]:
+    """Call the model before it is saved; a machine without the kernel compares tensors alone."""
+    if not parts.repro.calls:
+        return
+    if parts.repro.may_lack_kernel:
+        yield f"try:\n    {line}\nexcept Exception as error:\n    print('no kernel here:', error)"
+    else:
+        yield line
+
+
+def _passing(parts: Parts) -> Iterator[str]:
+    yield "seen = loaded.state_dict(keep_vars=True)"
+    if parts.repro.calls:
+        asked = 'if "output" in wanted:\n    ' if parts.repro.may_lack_kernel else ""
+        yield f'{asked}seen["output"] = output(loaded)'
+
+
+def _is_at(parts: Parts, stage: Stage) -> bool:
+    shown = parts.repro.shown
+    return isinstance(shown, Raised) and shown.stage is stage
+
+
+def _steps(parts: Parts) -> Iterator[tuple[Stage, str]]:
+    """Yield what comes after quantizing, as far as the script must go."""
+    repro = parts.repro
+    if _is_at(parts, Stage.QUANTIZE):
+        yield Stage.QUANTIZE, parts.quantize
+    if repro.reached is not When.QUANTIZED and not repro.fresh:
+        yield Stage.SAVE, parts.save
+    if repro.reached in (When.LOADED, When.RESAVED):
+        yield Stage.LOAD, parts.load
+    if repro.reached is When.RESAVED:
+        yield Stage.RESAVE, f'again = directory / "again"\nagain.mkdir()\n{parts.again}'
+    if _is_at(parts, Stage.STRUCTURE):
+        yield Stage.STRUCTURE, "str(loaded.state_dict())"
+    if _is_at(parts, Stage.OUTPUT):
+        yield Stage.OUTPUT, "output(loaded)"
+
+
+def _kept(parts: Parts) -> Iterator[str]:
+    """Write down what must come back, for another process."""
+    look = parts.repro.look
+    if look is not None:
+        yield f"({WANTED}).write_text(json.dumps({look.wanted}))"
+
+
+def _seen(parts: Parts) -> Iterator[str]:
+    look = parts.repro.look
     if look is None:
         return
-    if look.when is not When.LOADED:
-        yield f"return compare({look.wanted}, {look.seen})"
-    elif repro.shown is not None:
-        yield f"return compare(wanted, {look.seen})"
-    else:
-        yield f"seen = {look.seen}"
-        if repro.calls and repro.may_lack_kernel:
-            yield 'if "output" in wanted:\n    seen["output"] = bits(output(loaded))'
-        elif repro.calls:
-            yield 'seen["output"] = bits(output(loaded))'
+    if parts.repro.fresh:
+        yield f"wanted = json.loads(({WANTED}).read_text())"
+    elif look.when is not When.LOADED:
+        yield f"wanted = {look.wanted}"
+    yield f"seen = {look.seen}"
 
 
-def _attempted(steps: str) -> str:
-    """A case that passes has no error that is expected."""
-    return f"""\
-try:
-{indent(steps, "    ")}
-except Exception:
-    traceback.print_exc()
-    return 1"""
+def _tried(parts: Parts, shown: Raised, lines: str) -> str:
+    refused = parts.repro.defect is not None and parts.repro.defect.unsupported
+    pattern = f"r'{shown.match}'" if '"' in shown.match else f'r"{shown.match}"'
+    judged = [
+        'print(f"saw {type(error).__name__}: {str(error)[:300]}")',
+        *broken(f"known = re.search({pattern}, str(error))"),
+        f'known = known and type(error).__name__ == "{shown.type}"',
+    ]
+    told = "sys.exit(1 if known else 125)"
+    if shown.leaves and shown.stage is Stage.SAVE:
+        judged += ["left = sorted(each.name for each in directory.iterdir())"]
+        judged += ['print("left behind:", ", ".join(left) or "nothing")']
+        told = "sys.exit((1 if left else 0) if known else 125)" if shown.refusal else told
+    if refused:
+        judged.append('print("still refused" if known else "refused otherwise")')
+    caught = indent(_joined(*judged, told), "    ")
+    return f'try:\n{indent(lines, "    ")}\nexcept Exception as error:\n{caught}\nprint("gone")'
 
 
-def _tried(lines: str, *, leaves: bool = False, parts: Parts | None = None) -> str:
-    shown = None if parts is None else parts.repro.shown
-    judged = "return expected(error)"
-    if leaves and isinstance(shown, Raised) and shown.leaves:
-        left = (
-            'left = sorted(each.name for each in directory.iterdir())\nprint("left behind:", left)'
-        )
-        last = "expected(error)\nreturn 1 if left else 0" if shown.refusal else judged
-        judged = f"{left}\n{last}"
-    return f"try:\n{indent(lines, '    ')}\nexcept Exception as error:\n{indent(judged, '    ')}"
+def _must_work(lines: Iterable[str]) -> str:
+    return f"try:\n{indent(_joined(*lines), '    ')}\n{CANNOT_TELL}"
 
 
-def _ending(parts: Parts) -> str:
-    look = parts.repro.look
-    if look is None:
-        return GONE
-    if look.when is When.QUANTIZED:
-        return f"return compare({look.wanted}, {look.seen})"
-    return "return compare(wanted, seen)" if parts.repro.shown is None else ""
+def _joined(*lines: str) -> str:
+    return "\n".join(lines)

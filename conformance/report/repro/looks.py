@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from conformance._compat import StrEnum
 from conformance.axes.base import Scheme
+from conformance.axes.source import Import
 from conformance.report.repro.defect import Found
 
 
@@ -28,8 +29,12 @@ class Look:
     seen: str
     """In terms of `loaded` and `directory`, too."""
     functions: tuple[str, ...] = ()
-    modules: frozenset[str] = frozenset()
-    """Modules of the standard library that they use."""
+
+    @property
+    def imports(self) -> frozenset[Import]:
+        """What the functions need beside torch and the standard library."""
+        text = "".join(self.functions)
+        return frozenset({("safetensors", "deserialize")} if "deserialize(" in text else ())
 
 
 NAMED = "{**dict(model.named_parameters()), **dict(model.named_buffers())}.items()"
@@ -57,14 +62,18 @@ def look(model):
 
 
 def _each_parameter(doc: str, value: str, where: str = "") -> str:
+    named = "model.named_parameters()"
+    if where:
+        named = f"[pair for pair in {named} if {where}]"
     return f'''\
 def look(model):
     """{doc}"""
-    return {{key: {value} for key, each in model.named_parameters(){where}}}'''
+    named = {named}
+    return {{key: {value} for key, each in named}}'''
 
 
-def _loaded(*functions: str, modules: frozenset[str] = frozenset()) -> Look:
-    return Look(When.LOADED, "look(model)", "look(loaded)", functions, modules)
+def _loaded(*functions: str) -> Look:
+    return Look(When.LOADED, "look(model)", "look(loaded)", functions)
 
 
 def _leaf(doc: str, value: str) -> Look:
@@ -75,7 +84,6 @@ LOOK_AT_BITS = _loaded(
     BITS,
     LEAVES,
     _each_leaf("A digest of every inner tensor.", "bits(leaf)"),
-    modules=frozenset({"hashlib"}),
 )
 """Also what a script of a passing case compares."""
 
@@ -98,7 +106,7 @@ def look(model):
         _each_leaf("Every shape and stride, outside and inside.", "laid(each) + laid(leaf)"),
         """\
 def laid(tensor):
-    return [(size, step) for size, step in zip(tensor.shape, tensor.stride()) if size > 1]""",
+    return str([each for each in zip(tensor.shape, tensor.stride()) if each[0] > 1])""",
     ),
     "aliasing": _loaded(
         LEAVES,
@@ -117,7 +125,6 @@ def look(model):
         '{"output": bits(output(model))}',
         '{"output": bits(output(loaded))}',
         (BITS,),
-        frozenset({"hashlib"}),
     ),
     "caller_config": Look(When.QUANTIZED, '{"config": before}', '{"config": repr(config)}', ()),
     "config": Look(
@@ -131,7 +138,6 @@ def look(directory):
     config = json.loads((directory / "config.json").read_text())
     return {key: value for key, value in config.items() if key != "_name_or_path"}''',
         ),
-        frozenset({"json"}),
     ),
     "resave": Look(
         When.RESAVED,
@@ -143,7 +149,7 @@ def look(directory):
     """A checksum of every tensor in the files; what is no tensor is left out."""
     found = {}
     for path in directory.glob("*.safetensors"):
-        for name, entry in safetensors.deserialize(path.read_bytes()):
+        for name, entry in deserialize(path.read_bytes()):
             found[f"{path.name}/{name}"] = zlib.crc32(entry["data"])
     for path in [*directory.glob("*.bin"), *directory.glob("*.pt")]:
         for entry in zipfile.ZipFile(path).infolist():
@@ -151,7 +157,6 @@ def look(directory):
                 found[path.name + entry.filename.partition("/")[2]] = entry.CRC
     return found''',
         ),
-        frozenset({"zipfile", "zlib"}),
     ),
 }
 """The checks whose lines are the same for every case."""
@@ -163,7 +168,7 @@ def stored(directory):
     pickled = [zipfile.ZipFile(path).infolist() for path in files]
     sizes = [entry.file_size for each in pickled for entry in each if "/data/" in entry.filename]
     for path in directory.glob("*.safetensors"):
-        sizes += [len(entry["data"]) for _, entry in safetensors.deserialize(path.read_bytes())]
+        sizes += [len(entry["data"]) for _, entry in deserialize(path.read_bytes())]
     return sum(sizes)'''
 
 SIZES = '''\
@@ -203,7 +208,7 @@ def classes(tensor):
 
 def _attributes(found: Found, _: Scheme) -> Look:
     name = found.path.rpartition("/")[2] or _attribute(found.what)
-    inside = ' if hasattr(each, "__tensor_flatten__")'
+    inside = 'hasattr(pair[1], "__tensor_flatten__")'
     context = "each.__tensor_flatten__()[1]"
     if not name.isidentifier():
         return _loaded(
@@ -240,19 +245,18 @@ def _payload(found: Found, _: Scheme) -> Look:
         limit, doc = _number(found.wanted), "Do the bytes of this weight stay within the limit?"
         size = "sum(leaf.nbytes for leaf in leaves(each).values())"
         value = f"{size} <= {limit}" if limit else size
-        look = _each_parameter(doc, value, f' if key == "{found.path}"')
+        look = _each_parameter(doc, value, f'pair[0] == "{found.path}"')
         return Look(
             When.QUANTIZED, "dict.fromkeys(look(model), True)", "look(model)", (LEAVES, look)
         )
-    modules = frozenset({"zipfile"})
     if "overhead" in found.what:
         files = "sum(path.stat().st_size for path in directory.iterdir()) - stored(directory)"
         seen = f'{{"within": {files} <= {_number(found.wanted) or 0}}}'
-        return Look(When.SAVED, '{"within": True}', seen, (STORED,), modules)
+        return Look(When.SAVED, '{"within": True}', seen, (STORED,))
     seen = '{"bytes": stored(directory)}'
     # Tensors in the same memory are written once by some formats, once each by others.
     wanted = '{"bytes": sorted([*sizes(model), stored(directory)])[1]}'
-    return Look(When.SAVED, wanted, seen, (LEAVES, STORED, SIZES), modules)
+    return Look(When.SAVED, wanted, seen, (LEAVES, STORED, SIZES))
 
 
 def _number(text: str) -> int:
@@ -274,7 +278,7 @@ def sqnr(wanted, seen):
     """Signal to quantization noise ratio in dB."""
     noise = (wanted.double() - seen.double()).square().sum()
     return float(10 * (wanted.double().square().sum() / noise).log10())'''
-    ratio = "sqnr(output(build()), output(loaded))"
+    ratio = "sqnr(dense, output(loaded))"
     seen = f'{{"close, not equal": {scheme.sqnr or 0.0} <= {ratio} < float("inf")}}'
     return Look(When.LOADED, '{"close, not equal": True}', seen, (text,))
 

@@ -1,52 +1,104 @@
 """The lines that a repro is put together from."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
 
 from conformance.axes.base import Device
-from conformance.axes.source import Import
+from conformance.axes.source import Import, InputsScript
 from conformance.report.repro.defect import Raised
 from conformance.report.repro.looks import When
 from conformance.report.repro.plan import PINNED, WIDTH, Repro, there
 from conformance.roundtrip.outcome import Stage
 
+PRINTED = ("torch", "torchao", "diffusers", "safetensors")
+"""The distributions whose versions a script prints."""
+
 
 @dataclass(frozen=True)
 class Parts:
-    """What the template is filled with."""
+    """What stands at fixed places, as lines."""
 
     repro: Repro
 
     @property
-    def functions(self) -> tuple[str, ...]:
-        """The functions that the comparison needs, each once."""
-        repro = self.repro
-        own = repro.look.functions if repro.look else ()
-        return tuple(dict.fromkeys(own))
+    def python(self) -> str:
+        """The minor release of Python that was observed."""
+        return ".".join(self.repro.versions.get("python", "3.11").split(".")[:2])
 
     @property
-    def text(self) -> str:
-        """All lines that may name something, to know what they need."""
+    def requirements(self) -> list[str]:
+        """What is asked for, as lines of TOML."""
+        quoted = ", ".join(f'"{each}"' for each in requirements(self.repro))
+        return wrap(f"dependencies = [{quoted}]", WIDTH - 2, subsequent_indent="  ")
+
+    @property
+    def model_config(self) -> list[str]:
+        """The model config as keyword arguments; defaults of the class are left out."""
+        defaults = self.repro.case.subject.family.defaults
+        pairs = [
+            f"{name}={value!r},"
+            for name, value in self.repro.config.items()
+            if name not in defaults or defaults[name] != value
+        ]
+        return wrap(" ".join(pairs), WIDTH - 4, break_long_words=False, break_on_hyphens=False)
+
+    @property
+    def imports(self) -> list[str]:
+        """The import lines of what is imported first, `torch` aside."""
+        model = ("diffusers", self.repro.names.model)
+        writing = set() if self.repro.fresh else self._of_the_writer
+        return import_lines({model} | writing | self._of_the_reader)
+
+    @property
+    def writer_imports(self) -> list[str]:
+        """The import lines of the writer alone."""
+        return import_lines(self._of_the_writer)
+
+    @property
+    def _of_the_writer(self) -> set[Import]:
+        repro = self.repro
+        saving = repro.format.imports if self.uses_disk else frozenset()
+        return {*repro.built.imports, *repro.route.imports, *saving}
+
+    @property
+    def _of_the_reader(self) -> set[Import]:
+        loads = self.repro.reached in (When.LOADED, When.RESAVED)
+        loading = self.repro.format.load_imports if loads else frozenset()
         look = self.repro.look
-        expressions = (look.wanted, look.seen) if look else ()
-        return "\n".join((*self.functions, *expressions, self.load, self.quantize))
+        return {*loading, *(look.imports if look else ())}
+
+    @property
+    def uses_disk(self) -> bool:
+        """Does the script get as far as saving?"""
+        return self.repro.reached is not When.QUANTIZED
+
+    @property
+    def printing(self) -> str:
+        """The line that prints versions."""
+        names = ", ".join(f'"{name}"' for name in PRINTED if name in self.repro.versions)
+        return f"print({{name: version(name) for name in ({names})}})"
+
+    @property
+    def builds(self) -> str:
+        """The device and dtype that the model is moved to."""
+        placed = "" if self.repro.case.device is Device.CPU else f'"{self.repro.case.device}", '
+        return f"{placed}torch.bfloat16"
+
+    @property
+    def config_lines(self) -> list[str]:
+        """The lines that build the quantization config; none where it is built on the spot."""
+        repro = self.repro
+        if repro.inline:
+            return []
+        settings = (f"config.{name} = {value!r}" for name, value in repro.settings.items())
+        return [*broken(f"config = {repro.built.text}"), *settings]
 
     @property
     def quantize(self) -> str:
         """The lines that quantize `model`."""
-        names, repro = self.repro.names, self.repro
-        lines = names.fill(repro.route.text)
-        if repro.case.scheme.whole_model:
-            lines = lines.replace("quantize_(model, ", "quantize_(model, filter_fn=None, config=")
-        return "\n".join((*self._config_lines(), lines))
-
-    def _config_lines(self) -> Iterable[str]:
-        if not self.repro.inline:
-            yield from _broken(f"config = {self.repro.built.text}")
-            for name, value in self.repro.settings.items():
-                yield f"config.{name} = {value!r}"
+        return self.repro.names.fill(self.repro.route.text)
 
     @property
     def save(self) -> str:
@@ -64,90 +116,23 @@ class Parts:
         return re.sub(r"\bdirectory\b", "again", re.sub(r"\bmodel\b", "loaded", self.save))
 
     @property
-    def inputs(self) -> str:
-        """The lines that return the inputs; empty where the model is not called."""
+    def calls(self) -> bool:
+        """Is the model called?"""
         repro = self.repro
+        called = repro.look is not None and "output(" in repro.look.seen
         raised = isinstance(repro.shown, Raised) and repro.shown.stage is Stage.OUTPUT
-        if not (repro.calls or raised or "output(" in self.text):
-            return ""
-        written = there(repro.case.subject.family.script, f"family of {repro.case.subject.name}")
-        lines: str = written(repro.config)
-        return lines
+        return repro.calls or raised or called
 
     @property
-    def own_imports(self) -> list[str]:
-        """The import lines of the standard library."""
-        text = self.text
-        wanted = {"sys", "traceback"} | (self.repro.look.modules if self.repro.look else set())
-        if self.inputs or "bits(" in text:
-            wanted |= {"hashlib"} if "bits(" in text or self.repro.calls else set()
-        wanted |= {"re"} if isinstance(self.repro.shown, Raised) else set()
-        wanted |= {"tempfile"} if self.uses_disk or "tempfile" in self.quantize else set()
-        wanted |= {"json", "subprocess"} if self.repro.fresh else set()
-        if self.repro.fresh and self.repro.look is None:
-            wanted -= {"json"}
-        paths = ["from pathlib import Path"] if self.uses_disk else []
-        lines = [f"import {name}" for name in sorted(wanted)]
-        return [*lines, "from importlib.metadata import version", *paths]
+    def inputs(self) -> tuple[Sequence[str], str]:
+        """Lines before a call, and the lines of its keyword arguments.
 
-    @property
-    def uses_disk(self) -> bool:
-        """Does the script get as far as saving?"""
-        return self.repro.reached is not When.QUANTIZED
-
-    @property
-    def imports(self) -> list[str]:
-        """The import lines of everything else that is imported first."""
-        model = ("diffusers", self.repro.names.model)
-        writing = set() if self.repro.fresh else self._of_the_writer
-        found = import_lines({model} | writing | self._of_the_reader)
-        return ["import safetensors", *found] if "safetensors.d" in self.text else found
-
-    @property
-    def writer_imports(self) -> list[str]:
-        """The import lines of the writer alone."""
-        return import_lines(self._of_the_writer)
-
-    @property
-    def _of_the_writer(self) -> set[Import]:
-        repro = self.repro
-        saving = repro.format.imports if self.uses_disk else frozenset()
-        return {*repro.built.imports, *repro.route.imports, *saving}
-
-    @property
-    def _of_the_reader(self) -> set[Import]:
-        loads = self.repro.reached in (When.LOADED, When.RESAVED)
-        return set(self.repro.format.load_imports) if loads else set()
-
-    @property
-    def config_lines(self) -> list[str]:
-        """The model config, as lines of a dictionary."""
-        pairs = (f"{name}={value!r}," for name, value in self.repro.config.items())
-        return wrap(" ".join(pairs), WIDTH - 4, break_long_words=False, break_on_hyphens=False)
-
-    @property
-    def builds(self) -> str:
-        """The device and dtype that the model is moved to."""
-        placed = "" if self.repro.case.device is Device.CPU else f'"{self.repro.case.device}", '
-        return f"{placed}torch.bfloat16"
-
-    @property
-    def requirements(self) -> list[str]:
-        """The lines of a TOML list of requirements."""
-        return wrap(", ".join(f'"{each}"' for each in requirements(self.repro)), WIDTH - 4)
-
-    @property
-    def python(self) -> str:
-        """The minor release of Python that was observed."""
-        found = self.repro.versions.get("python", "3.11")
-        return ".".join(found.split(".")[:2])
-
-    @property
-    def printed(self) -> str:
-        """The distributions whose versions are printed, as Python writes them."""
-        return str(tuple(name for name in PINNED[:6] if name in self.repro.versions)).replace(
-            "'", '"'
-        )
+        Raises:
+            UsageError: the family has none.
+        """
+        family = self.repro.case.subject.family
+        script: InputsScript = there(family.script, f"family {family.name}")
+        return script(self.repro.config)
 
 
 def requirements(repro: Repro) -> list[str]:
@@ -172,22 +157,16 @@ def import_lines(imports: Iterable[Import]) -> list[str]:
     return [line for module in sorted(by_module) for line in _import(module, by_module[module])]
 
 
-def _import(module: str, names: Iterable[str]) -> Iterable[str]:
-    line = f"from {module} import {', '.join(sorted(names, key=_as_ruff_sorts))}"
+def _import(module: str, names: Iterable[str]) -> list[str]:
+    ordered = sorted(names, key=lambda name: (name[0].islower(), name))
+    line = f"from {module} import {', '.join(ordered)}"
     if len(line) <= WIDTH - 4:
-        yield line
-    else:
-        yield f"from {module} import ("
-        yield from (f"    {name}," for name in sorted(names, key=_as_ruff_sorts))
-        yield ")"
+        return [line]
+    return [f"from {module} import (", *(f"    {name}," for name in ordered), ")"]
 
 
-def _as_ruff_sorts(name: str) -> tuple[bool, str]:
-    return (name[0].islower(), name)
-
-
-def _broken(line: str) -> list[str]:
-    """Break a long call after its opening bracket."""
+def broken(line: str) -> list[str]:
+    """Break a long call behind its opening bracket."""
     if len(line) <= WIDTH - 8:
         return [line]
     head, _, rest = line.partition("(")

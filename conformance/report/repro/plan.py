@@ -11,11 +11,12 @@ from conformance.axes.source import FormatScript, Names, Source
 from conformance.case import Case
 from conformance.errors import UsageError
 from conformance.report.repro.defect import Defect, Found, Raised
-from conformance.report.repro.looks import LOOK_AT_BITS, Look, When, look_at
+from conformance.report.repro.looks import Look, When, look_at
 from conformance.report.repro.recipes import config_of
 from conformance.roundtrip.outcome import Stage
 
 WIDTH = 100
+INDENT = " " * 8
 PINNED = (
     "torch",
     "torchao",
@@ -68,6 +69,7 @@ class Repro:
             config=self.built.text if self.inline else "config",
             limit=SHARDS[self.case.subject.size],
             device=str(self.case.device),
+            options=", filter_fn=None" if self.case.scheme.whole_model else "",
         )
 
     @cached_property
@@ -88,7 +90,8 @@ class Repro:
     def inline(self) -> bool:
         """Is the config made where it is used?"""
         watched = isinstance(self.shown, Found) and self.shown.check == "caller_config"
-        return not (self.settings or watched or len(self.built.text) > WIDTH // 2)
+        lines = self.route.text.replace("{config}", self.built.text).splitlines()
+        return not (self.settings or watched or max(map(len, lines)) > WIDTH - len(INDENT))
 
     @property
     def shown(self) -> Raised | Found | None:
@@ -123,7 +126,7 @@ class Repro:
         """What is compared; None where an exception is waited for."""
         if isinstance(self.shown, Found):
             return look_at(self.shown, self.case.scheme)
-        return LOOK_AT_BITS if self.shown is None else None
+        return None
 
     @property
     def reached(self) -> When:

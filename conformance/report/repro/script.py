@@ -1,13 +1,31 @@
 """A case as one script: pure text, made from the axes, the versions and what is to be shown."""
 
+import re
+from dataclasses import replace
 from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from conformance.report.repro.body import one_process, two_processes
+from conformance.report.repro.body import functions, work
 from conformance.report.repro.parts import Parts
 from conformance.report.repro.plan import Repro
 from conformance.report.repro.words import words
+
+LIMIT = 80
+"""The most lines of a script."""
+TOO_LONG = "outputs are not compared, which would make this script too long"
+STANDARD = (
+    "hashlib",
+    "json",
+    "re",
+    "subprocess",
+    "sys",
+    "tempfile",
+    "traceback",
+    "zipfile",
+    "zlib",
+)
+"""Modules that lines of a script may use."""
 
 
 @cache
@@ -24,18 +42,48 @@ def templates() -> Environment:
 
 
 def script(repro: Repro) -> str:
-    """Return the script.
+    """Return the script, in at most `LIMIT` lines.
+
+    One that would be longer has less space between its functions, and if that is not enough, a
+    passing case compares tensors alone.
 
     Raises:
         UsageError: an axis value has no lines for scripts.
     """
+    text = _script(repro)
+    if _lines(text) > LIMIT:
+        text = text.replace("\n\n\n", "\n\n")
+    if _lines(text) > LIMIT and repro.calls:
+        return script(replace(repro, storage_only=TOO_LONG, note=TOO_LONG))
+    return text
+
+
+def _lines(text: str) -> int:
+    return text.count("\n")
+
+
+def _script(repro: Repro) -> str:
     parts = Parts(repro)
-    if repro.fresh:
-        entry = 'write(Path(sys.argv[2])) if sys.argv[1:2] == ["write"] else main()'
-        return _rendered(parts, two_processes(parts), entry)
-    return _rendered(parts, one_process(parts), "main()")
+    before, lines = functions(parts), work(parts)
+    return (
+        templates()
+        .get_template("script.py.j2")
+        .render(
+            p=parts,
+            w=words(repro),
+            imports=standard_imports("\n".join((*before, lines))),
+            functions=before,
+            work=lines,
+        )
+    )
 
 
-def _rendered(parts: Parts, body: list[str], entry: str) -> str:
-    template = templates().get_template("script.py.j2")
-    return template.render(p=parts, r=parts.repro, w=words(parts.repro), body=body, entry=entry)
+def standard_imports(text: str) -> list[str]:
+    """Return the import lines of the standard library that a text needs."""
+    modules = [name for name in STANDARD if re.search(rf"\b{name}\.", text)]
+    paths = ["from pathlib import Path"] if "Path(" in text else []
+    return [
+        *(f"import {name}" for name in modules),
+        "from importlib.metadata import version",
+        *paths,
+    ]

@@ -1,5 +1,6 @@
 """What a repro says in plain words: in its docstring, at its end, and as an issue."""
 
+import re
 from dataclasses import dataclass
 from textwrap import wrap
 
@@ -71,7 +72,7 @@ _BITS = "every inner tensor, bit for bit"
 def _saw(repro: Repro) -> str:
     shown = repro.shown
     if shown is None:
-        return "that"
+        return ""
     if isinstance(shown, Found):
         return _difference(shown)
     message = shown.message.strip().partition("\n")[0] or _plainly(shown.match)
@@ -87,18 +88,30 @@ def _difference(found: Found) -> str:
 
 
 def _plainly(pattern: str) -> str:
-    return pattern.strip("^$").replace("\\", "")
+    """Return a regular expression as a person would write what it matches."""
+    return re.sub(r"\\(.)", r"\1", re.sub(r"\\w\+|\.\*", "...", pattern.strip("^$")))
+
+
+EXIT = "Exit status: 1 while that is so, 0 when it is gone, 125 when it cannot be told."
 
 
 def _doc(repro: Repro, title: str, wanted: str, saw: str) -> list[str]:
-    lines = [f"{title}.", ""]
-    told = {"Wanted": wanted, "Saw": saw}
     defect = repro.defect
+    told = {"Wanted": wanted, "Saw": saw}
     told |= {"Why": defect.reason, "See": defect.issue} if defect else {}
-    told |= {"Note": repro.note}
-    for name, text in told.items():
-        if text:
-            lines += wrap(
-                f"{name}: {text}", WIDTH, subsequent_indent="    ", break_long_words=False
-            )
-    return [*lines, "", f"Case: {repro.case.id}"]
+    told |= {"Note": repro.note, "Case": repro.case.id}
+    lines = [line for name, text in told.items() if text for line in _wrapped(f"{name}: {text}")]
+    return [*wrap(f"{title}.", WIDTH - 3, break_long_words=False), "", *lines, EXIT]
+
+
+def _wrapped(text: str) -> list[str]:
+    """Wrap at the width, and cut off what would need more than two lines."""
+    return wrap(
+        text,
+        WIDTH,
+        subsequent_indent="    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+        max_lines=2,
+        placeholder=" ...",
+    )
