@@ -34,6 +34,7 @@ COMMANDS = (
         "inspect",
         "Tell what a checkpoint is, who can read it.",
     ),
+    Lazy("repro", "repro", "Write a case as a script of its own, for upstream."),
     Lazy("record", "own", "Record what a checkpoint of yours gives today."),
     Lazy("verify", "own", "Does a checkpoint of yours still come back as it was recorded?"),
     Lazy("bench", "bench", "Measure what the suite costs."),

@@ -35,21 +35,27 @@ assert any(hasattr(each, "__tensor_flatten__") for each in model.parameters()), 
 PLACE = """\
 place = tempfile.TemporaryDirectory()
 directory = Path(place.name)"""
+GIVEN = "directory = Path(sys.argv[1])\n"
 WRITE = """\
 if sys.argv[1:2] == ["write"]:
     sys.exit(write(Path(sys.argv[2])))
 subprocess.run([sys.executable, __file__, "write", place.name], check=True)"""
 
 
-def functions(parts: Parts) -> list[str]:
-    """Return the functions that stand before the first line that does something."""
+def functions(parts: Parts, *, writing: bool = False) -> list[str]:
+    """Return the functions that stand before the first line that does something.
+
+    Args:
+        parts: the parts of the script.
+        writing: for a script that only writes: without those that a failing reader needs.
+    """
     repro = parts.repro
     found = [*repro.look.functions] if repro.look else []
     if repro.look is None and repro.shown is None:
         found.append(SAME)
-    if parts.calls:
+    if parts.calls and not (writing and repro.look is None):
         found.append(_output(parts))
-    if repro.fresh:
+    if repro.fresh and not repro.apart:
         found.append(_write(parts))
     return found
 
@@ -85,11 +91,26 @@ def work(parts: Parts) -> str:
     return _told(parts, before, dict(_steps(parts)))
 
 
+def write_work(parts: Parts) -> str:
+    """Return the lines of a script that only writes, behind its functions."""
+    made = [*_made(parts), *_kept(parts), parts.save]
+    imports = ("import torch", *parts.imports, *parts.writer_imports, parts.printing)
+    return _joined(GIVEN, _must_work([*imports, *made]))
+
+
+def read_work(parts: Parts) -> str:
+    """Return the lines of a script that only reads, behind its functions."""
+    before = ["import torch", *parts.imports, parts.printing]
+    return _joined(GIVEN, _told(parts, before, dict(_steps(parts))))
+
+
 def _told(parts: Parts, before: list[str], steps: dict[Stage, str]) -> str:
     """Let the steps before the one in question stand with what must work."""
     shown = parts.repro.shown
-    if shown is None:
+    if shown is None and parts.repro.look is None:
         return _joined(_must_work(before), "", *steps.values(), *_passing(parts), COMPARE_TENSORS)
+    if shown is None:
+        return _joined(_must_work(before), "", *steps.values(), *_seen(parts), COMPARE)
     if isinstance(shown, Found):
         return _joined(_must_work([*before, *steps.values(), *_seen(parts)]), COMPARE)
     *working, tried = steps.values()
@@ -112,7 +133,7 @@ def _made(parts: Parts) -> Iterator[str]:
         yield QUANTIZED
     if look is not None and not repro.fresh and look.when is When.LOADED:
         yield f"wanted = {look.wanted}"
-    if repro.shown is None:
+    if repro.shown is None and look is None:
         yield "wanted = model.state_dict(keep_vars=True)"
         yield from _calling(parts, 'wanted["output"] = output(model)')
 

@@ -53,6 +53,10 @@ def bits(tensor):
     return hashlib.sha256(plain.numpy()).hexdigest()[:16]"""
 
 
+RUN = 'f"{key} {bits(leaf)}":'
+"""A run of bits, whatever its inner tensor is called."""
+
+
 def _each_leaf(doc: str, value: str) -> str:
     return f'''\
 def look(model):
@@ -178,6 +182,22 @@ def sizes(model):
     found = [leaf for each in saved for leaf in leaves(each).values()]
     once = {leaf.data_ptr(): leaf.nbytes for leaf in found}
     return sum(once.values()), sum(leaf.nbytes for leaf in found)'''
+
+
+def look_apart(calls: bool) -> Look:
+    """Return how a passing case is compared over two processes, by digests.
+
+    A release may rename an inner tensor and add others: every run of bits must be there.
+    """
+    find = _each_leaf("A digest of every inner tensor.", "True").replace("key + name:", RUN)
+    more = ', "output": bits(output({}))' if calls else ""
+    wanted, seen = (f"{{**look({each}){more.format(each)}}}" for each in ("model", "loaded"))
+    return Look(
+        When.LOADED,
+        wanted,
+        f"{{key: value for key, value in {seen}.items() if key in wanted}}",
+        (BITS, LEAVES, find),
+    )
 
 
 def look_at(found: Found, scheme: Scheme) -> Look:

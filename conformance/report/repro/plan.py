@@ -11,7 +11,7 @@ from conformance.axes.source import FormatScript, Names, Source
 from conformance.case import Case
 from conformance.errors import UsageError
 from conformance.report.repro.defect import Defect, Found, Raised
-from conformance.report.repro.looks import Look, When, look_at
+from conformance.report.repro.looks import Look, When, look_apart, look_at
 from conformance.report.repro.recipes import config_of
 from conformance.roundtrip.outcome import Stage
 
@@ -53,8 +53,8 @@ class Repro:
     """Why outputs are not compared; empty when they are."""
     note: str = ""
     """What else is to be said about the case."""
-    command: str = ""
-    """What gives this script again."""
+    apart: bool = False
+    """Two scripts: one writes, the other reads."""
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -101,7 +101,7 @@ class Repro:
     @property
     def fresh(self) -> bool:
         """Must another process write than reads?"""
-        return self.defect is not None and self.defect.fresh
+        return self.apart or (self.defect is not None and self.defect.fresh)
 
     @property
     def format(self) -> FormatScript:
@@ -126,7 +126,7 @@ class Repro:
         """What is compared; None where an exception is waited for."""
         if isinstance(self.shown, Found):
             return look_at(self.shown, self.case.scheme)
-        return None
+        return look_apart(self.calls) if self.apart and self.shown is None else None
 
     @property
     def reached(self) -> When:

@@ -6,7 +6,7 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from conformance.report.repro.body import functions, work
+from conformance.report.repro.body import functions, read_work, work, write_work
 from conformance.report.repro.parts import Parts
 from conformance.report.repro.plan import Repro
 from conformance.report.repro.words import words
@@ -54,8 +54,12 @@ def script(repro: Repro) -> str:
     if _lines(text) > LIMIT:
         text = text.replace("\n\n\n", "\n\n")
     if _lines(text) > LIMIT and repro.calls:
-        return script(replace(repro, storage_only=TOO_LONG, note=TOO_LONG))
+        return script(replace(repro, storage_only=TOO_LONG, note=_more(repro.note)))
     return text
+
+
+def _more(note: str) -> str:
+    return f"{note}; {TOO_LONG}" if note else TOO_LONG
 
 
 def _lines(text: str) -> int:
@@ -64,18 +68,29 @@ def _lines(text: str) -> int:
 
 def _script(repro: Repro) -> str:
     parts = Parts(repro)
-    before, lines = functions(parts), work(parts)
-    return (
-        templates()
-        .get_template("script.py.j2")
-        .render(
-            p=parts,
-            w=words(repro),
-            imports=standard_imports("\n".join((*before, lines))),
-            functions=before,
-            work=lines,
-        )
-    )
+    return _rendered(parts, functions(parts), work(parts))
+
+
+def exchange_scripts(writer: Repro, reader: Repro) -> dict[str, str]:
+    """Return three scripts by file name: one writes, one reads, and one runs both.
+
+    Raises:
+        UsageError: an axis value has no lines for scripts.
+    """
+    writes, reads = Parts(writer), Parts(reader)
+    driver = templates().get_template("driver.py.j2").render(w=words(reader))
+    return {
+        "writer.py": _rendered(writes, functions(writes, writing=True), write_work(writes)),
+        "reader.py": _rendered(reads, functions(reads), read_work(reads)),
+        "repro.py": driver,
+    }
+
+
+def _rendered(parts: Parts, before: list[str], lines: str) -> str:
+    template = templates().get_template("script.py.j2")
+    imports = standard_imports("\n".join((*before, lines)))
+    told = words(parts.repro)
+    return template.render(p=parts, w=told, imports=imports, functions=before, work=lines)
 
 
 def standard_imports(text: str) -> list[str]:

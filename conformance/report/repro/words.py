@@ -26,6 +26,10 @@ class Words:
     """What is wrong, on one line."""
     wanted: str
     saw: str
+    reason: str
+    """Why it is so, as far as that is known."""
+    issue: str
+    """A link, or nothing."""
     doc: tuple[str, ...]
     """The lines of the docstring."""
 
@@ -33,7 +37,8 @@ class Words:
 def words(repro: Repro) -> Words:
     """Return what is to be said about a script."""
     title, wanted, saw = _title(repro), _wanted(repro), _saw(repro)
-    return Words(title, wanted, saw, tuple(_doc(repro, title, wanted, saw)))
+    reason, issue = (repro.defect.reason, repro.defect.issue) if repro.defect else ("", "")
+    return Words(title, wanted, saw, reason, issue, tuple(_doc(repro, title, wanted, saw)))
 
 
 def _subject(repro: Repro) -> str:
@@ -45,7 +50,7 @@ def _title(repro: Repro) -> str:
     shown, about = repro.shown, _subject(repro)
     if shown is None:
         return f"{about} comes back as it was saved"
-    where = " in a fresh process" if repro.fresh else ""
+    where = " in a fresh process" if repro.fresh and not repro.apart else ""
     if isinstance(shown, Raised):
         if shown.leaves and shown.refusal:
             return f"{about}: a refused save leaves files behind"
