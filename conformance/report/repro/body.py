@@ -1,5 +1,6 @@
 """What a repro does, line by line: what must work, what is tried, and what is compared."""
 
+import re
 from collections.abc import Iterable, Iterator
 from textwrap import indent
 
@@ -94,7 +95,7 @@ def work(parts: Parts) -> str:
 def write_work(parts: Parts) -> str:
     """Return the lines of a script that only writes, behind its functions."""
     made = [*_made(parts), *_kept(parts), parts.save]
-    imports = ("import torch", *parts.imports, *parts.writer_imports, parts.printing)
+    imports = ("import torch", *parts.writer_imports, parts.printing)
     return _joined(GIVEN, _must_work([*imports, *made]))
 
 
@@ -181,7 +182,8 @@ def _kept(parts: Parts) -> Iterator[str]:
     """Write down what must come back, for another process."""
     look = parts.repro.look
     if look is not None:
-        yield f"({WANTED}).write_text(json.dumps({look.wanted}))"
+        yield f"wanted = {look.wanted}"
+        yield f"({WANTED}).write_text(json.dumps(wanted))"
 
 
 def _seen(parts: Parts) -> Iterator[str]:
@@ -192,15 +194,18 @@ def _seen(parts: Parts) -> Iterator[str]:
         yield f"wanted = json.loads(({WANTED}).read_text())"
     elif look.when is not When.LOADED:
         yield f"wanted = {look.wanted}"
-    yield f"seen = {look.seen}"
+    if parts.repro.shown is None:
+        yield f"found = {look.seen}"
+        yield "seen = {key: found[key] for key in wanted if key in found}"
+    else:
+        yield f"seen = {look.seen}"
 
 
 def _tried(parts: Parts, shown: Raised, lines: str) -> str:
     refused = parts.repro.defect is not None and parts.repro.defect.unsupported
-    pattern = f"r'{shown.match}'" if '"' in shown.match else f'r"{shown.match}"'
     judged = [
         'print(f"saw {type(error).__name__}: {str(error)[:300]}")',
-        *broken(f"known = re.search({pattern}, str(error))"),
+        *broken(f"known = {_recognised(shown.match)}"),
         f'known = known and type(error).__name__ == "{shown.type}"',
     ]
     told = "sys.exit(1 if known else 125)"
@@ -212,6 +217,23 @@ def _tried(parts: Parts, shown: Raised, lines: str) -> str:
         judged.append('print("still refused" if known else "refused otherwise")')
     caught = indent(_joined(*judged, told), "    ")
     return f'try:\n{indent(lines, "    ")}\nexcept Exception as error:\n{caught}\nprint("gone")'
+
+
+LITERAL = re.compile(r"\^?(?:[^\\.^$*+?{}\[\]|()]|\\\W)+")
+"""A regular expression that is a text, perhaps at the start."""
+
+
+def _recognised(match: str) -> str:
+    """Return the expression that finds the words in the message, as a person would write it."""
+    if LITERAL.fullmatch(match):
+        text = _quoted(re.sub(r"\\(\W)", r"\1", match.removeprefix("^")))
+        return f"str(error).startswith({text})" if match[0] == "^" else f"{text} in str(error)"
+    quote = "'" if '"' in match else '"'
+    return f"re.search(r{quote}{match}{quote}, str(error))"
+
+
+def _quoted(text: str) -> str:
+    return repr(text) if '"' in text else f'"{text}"'
 
 
 def _must_work(lines: Iterable[str]) -> str:

@@ -11,6 +11,10 @@ from conformance.report.repro.words import words
 TRACEBACK = 20_000
 """The most characters of a traceback: GitHub takes 65,536 for an issue."""
 
+FRAME = re.compile(r'  File "')
+OWN_FRAME = re.compile(r'  File "[^"]*\bconformance/(?:axes|roundtrip)/')
+PLACE = re.compile(r'File "[^"]*/(?:site-packages|lib/python[\d.]+)/')
+
 
 def issue(repro: Repro, scripts: Mapping[str, str], writer: Repro | None = None) -> str:
     """Return title, environment, scripts, and what was wanted and seen.
@@ -20,7 +24,7 @@ def issue(repro: Repro, scripts: Mapping[str, str], writer: Repro | None = None)
         scripts: the scripts by file name.
         writer: for an exchange, the part of the writer.
     """
-    traceback = _end(repro.defect.traceback if repro.defect else "")
+    traceback = _end(foreign(repro.defect.traceback if repro.defect else ""))
     versions = _versions(repro)
     if writer is not None:
         ours = _versions(writer)
@@ -61,3 +65,17 @@ def _fence(text: str) -> str:
 def _end(traceback: str) -> str:
     """Keep the end, which says what was raised."""
     return traceback if len(traceback) <= TRACEBACK else f"...\n{traceback[-TRACEBACK:]}"
+
+
+def foreign(traceback: str) -> str:
+    """Leave out the suite's own frames, and where the libraries lie on this machine."""
+    kept: list[str] = []
+    own = False
+    for line in traceback.splitlines():
+        if FRAME.match(line):
+            own = OWN_FRAME.match(line) is not None
+        elif not line.startswith("    "):
+            own = False
+        if not own:
+            kept.append(PLACE.sub('File "', line))
+    return "\n".join(kept)

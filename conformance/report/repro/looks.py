@@ -62,7 +62,9 @@ def _each_leaf(doc: str, value: str) -> str:
 def look(model):
     """{doc}"""
     named = {NAMED}
-    return {{key + name: {value} for key, each in named for name, leaf in leaves(each).items()}}'''
+    return {{
+        key + name: {value} for key, each in named for name, leaf in leaves(each).items()
+    }}'''
 
 
 def _each_parameter(doc: str, value: str, where: str = "") -> str:
@@ -192,12 +194,7 @@ def look_apart(calls: bool) -> Look:
     find = _each_leaf("A digest of every inner tensor.", "True").replace("key + name:", RUN)
     more = ', "output": bits(output({}))' if calls else ""
     wanted, seen = (f"{{**look({each}){more.format(each)}}}" for each in ("model", "loaded"))
-    return Look(
-        When.LOADED,
-        wanted,
-        f"{{key: value for key, value in {seen}.items() if key in wanted}}",
-        (BITS, LEAVES, find),
-    )
+    return Look(When.LOADED, wanted, seen, (BITS, LEAVES, find))
 
 
 def look_at(found: Found, scheme: Scheme) -> Look:

@@ -42,19 +42,23 @@ class Parts:
             for name, value in self.repro.config.items()
             if name not in defaults or defaults[name] != value
         ]
-        return wrap(" ".join(pairs), WIDTH - 4, break_long_words=False, break_on_hyphens=False)
+        return _filled(pairs, WIDTH - 4)
 
     @property
     def imports(self) -> list[str]:
         """The import lines of what is imported first, `torch` aside."""
-        model = ("diffusers", self.repro.names.model)
         writing = set() if self.repro.fresh else self._of_the_writer
-        return import_lines({model} | writing | self._of_the_reader)
+        return import_lines({self._model} | writing | self._of_the_reader)
+
+    @property
+    def _model(self) -> Import:
+        return ("diffusers", self.repro.names.model)
 
     @property
     def writer_imports(self) -> list[str]:
-        """The import lines of the writer alone."""
-        return import_lines(self._of_the_writer)
+        """The import lines of a function, or a script, that only writes."""
+        model = {self._model} if self.repro.apart else set()
+        return import_lines(model | self._of_the_writer)
 
     @property
     def _of_the_writer(self) -> set[Import]:
@@ -163,6 +167,17 @@ def _import(module: str, names: Iterable[str]) -> list[str]:
     if len(line) <= WIDTH - 4:
         return [line]
     return [f"from {module} import (", *(f"    {name}," for name in ordered), ")"]
+
+
+def _filled(words: Iterable[str], width: int) -> list[str]:
+    """Fill lines with words, which may hold spaces."""
+    lines: list[str] = []
+    for word in words:
+        if lines and len(lines[-1]) + 1 + len(word) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
 
 
 def broken(line: str) -> list[str]:

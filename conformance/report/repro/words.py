@@ -82,7 +82,7 @@ def _saw(repro: Repro) -> str:
         return _difference(shown)
     message = shown.message.strip().partition("\n")[0] or _plainly(shown.match)
     left = ", and files stay behind" if shown.leaves else ""
-    return f"{shown.type}: {message[:200]}{left}"
+    return f"{shown.type}: {message[:200].rstrip('.')}{left}"
 
 
 def _difference(found: Found) -> str:
@@ -98,15 +98,17 @@ def _plainly(pattern: str) -> str:
 
 
 EXIT = "Exit status: 1 while that is so, 0 when it is gone, 125 when it cannot be told."
+EXIT_OF_A_PASS = "Exit status: 0 while that is so, 1 when it is not, 125 when it cannot be told."
 
 
 def _doc(repro: Repro, title: str, wanted: str, saw: str) -> list[str]:
     defect = repro.defect
+    exits = EXIT if defect else EXIT_OF_A_PASS
     told = {"Wanted": wanted, "Saw": saw}
     told |= {"Why": defect.reason, "See": defect.issue} if defect else {}
     told |= {"Note": repro.note, "Case": repro.case.id}
     lines = [line for name, text in told.items() if text for line in _wrapped(f"{name}: {text}")]
-    return [*wrap(f"{title}.", WIDTH - 3, break_long_words=False), "", *lines, EXIT]
+    return [*wrap(f"{title}.", WIDTH - 3, break_long_words=False), "", *lines, exits]
 
 
 def _wrapped(text: str) -> list[str]:
