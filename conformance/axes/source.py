@@ -75,8 +75,14 @@ class Names:
 
     def fill(self, lines: str) -> str:
         """Put the names, by those of the fields, and `{placed}` into lines."""
-        placed = "" if self.device == "cpu" else f', device_map="{self.device}"'
-        return lines.format(**vars(self), placed=placed)
+        return "\n".join(
+            line.format(**vars(self), placed=self._placed(line)) for line in lines.splitlines()
+        )
+
+    def _placed(self, line: str) -> str:
+        """Return the argument that loads onto a device, on a line of its own."""
+        margin = line[: len(line) - len(line.lstrip())]
+        return "" if self.device == "cpu" else f',\n{margin}device_map="{self.device}"'
 
 
 @dataclass(frozen=True)

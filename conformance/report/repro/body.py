@@ -204,8 +204,8 @@ def _seen(parts: Parts) -> Iterator[str]:
 def _tried(parts: Parts, shown: Raised, lines: str) -> str:
     refused = parts.repro.defect is not None and parts.repro.defect.unsupported
     judged = [
-        'print(f"saw {type(error).__name__}: {str(error)[:300]}")',
-        *broken(f"known = {_recognised(shown.match)}"),
+        'print(f"saw {type(error).__name__}: {error}")',
+        *broken(f"known = {recognised(shown.match)}"),
         f'known = known and type(error).__name__ == "{shown.type}"',
     ]
     told = "sys.exit(1 if known else 125)"
@@ -223,7 +223,7 @@ LITERAL = re.compile(r"\^?(?:[^\\.^$*+?{}\[\]|()]|\\\W)+")
 """A regular expression that is a text, perhaps at the start."""
 
 
-def _recognised(match: str) -> str:
+def recognised(match: str) -> str:
     """Return the expression that finds the words in the message, as a person would write it."""
     if LITERAL.fullmatch(match):
         text = _quoted(re.sub(r"\\(\W)", r"\1", match.removeprefix("^")))
@@ -233,7 +233,8 @@ def _recognised(match: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    return repr(text) if '"' in text else f'"{text}"'
+    written = repr(text)
+    return written if '"' in written else f'"{written[1:-1]}"'
 
 
 def _must_work(lines: Iterable[str]) -> str:

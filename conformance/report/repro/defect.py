@@ -174,7 +174,9 @@ def _seen(event: Break, expectation: Expectation | None) -> Defect:
         )
         return _explained(Defect(shown, event.reader is Reader.FRESH), expectation)
     excuse = None if expectation is None else expectation.excuse
-    match = excuse.match.pattern if isinstance(excuse, Raises) else re.escape(_words(event.message))
+    match = (
+        excuse.match.pattern if isinstance(excuse, Raises) else re.escape(words_of(event.message))
+    )
     shown = Raised(
         event.stage,
         event.type.rpartition(".")[2],
@@ -187,7 +189,7 @@ def _seen(event: Break, expectation: Expectation | None) -> Defect:
     return _explained(defect, expectation)
 
 
-def _words(message: str) -> str:
+def words_of(message: str) -> str:
     """Return words of the message that are the same wherever it is raised."""
     lines = message.strip().splitlines()
     pieces = [each.strip() for each in re.split(r"<\w+>|#", signature(message))]

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from textwrap import indent
 
 from conformance._compat import StrEnum
 from conformance.axes.base import Scheme
@@ -37,7 +38,7 @@ class Look:
         return frozenset({("safetensors", "deserialize")} if "deserialize(" in text else ())
 
 
-NAMED = "{**dict(model.named_parameters()), **dict(model.named_buffers())}.items()"
+NAMED = "{**model.state_dict(keep_vars=True), **dict(model.named_buffers())}.items()"
 
 LEAVES = '''\
 def leaves(tensor):
@@ -53,17 +54,22 @@ def bits(tensor):
     return hashlib.sha256(plain.numpy()).hexdigest()[:16]"""
 
 
-RUN = 'f"{key} {bits(leaf)}":'
+WIDTH = 100
+RUN = 'f"{key} {bits(leaf)}"'
 """A run of bits, whatever its inner tensor is called."""
 
 
-def _each_leaf(doc: str, value: str) -> str:
+def _each_leaf(doc: str, value: str, key: str = "key + name") -> str:
+    loops = ("for key, each in named", "for name, leaf in leaves(each).items()")
+    line = f"{key}: {value} {' '.join(loops)}"
+    lines = [line] if len(line) <= WIDTH - 8 else [f"{key}: {value}", *loops]
+    inside = indent("\n".join(lines), "        ")
     return f'''\
 def look(model):
     """{doc}"""
     named = {NAMED}
     return {{
-        key + name: {value} for key, each in named for name, leaf in leaves(each).items()
+{inside}
     }}'''
 
 
@@ -191,7 +197,7 @@ def look_apart(calls: bool) -> Look:
 
     A release may rename an inner tensor and add others: every run of bits must be there.
     """
-    find = _each_leaf("A digest of every inner tensor.", "True").replace("key + name:", RUN)
+    find = _each_leaf("A digest of every inner tensor.", "True", RUN)
     more = ', "output": bits(output({}))' if calls else ""
     wanted, seen = (f"{{**look({each}){more.format(each)}}}" for each in ("model", "loaded"))
     return Look(When.LOADED, wanted, seen, (BITS, LEAVES, find))
@@ -285,8 +291,13 @@ def _number(text: str) -> int:
 def _reduction(_: Found, scheme: Scheme) -> Look:
     files = "sum(path.stat().st_size for path in directory.iterdir())"
     dense = "sum(2 * each.numel() for each in model.state_dict(keep_vars=True).values())"
-    seen = f'{{"small enough": {files} <= {scheme.reduction} * {dense}}}'
-    return Look(When.SAVED, '{"small enough": True}', seen)
+    text = f'''\
+def small(model, directory):
+    """Are the files small enough, against two bytes for every weight?"""
+    dense = {dense}
+    return {files} <= {scheme.reduction} * dense'''
+    seen = '{"small enough": small(model, directory)}'
+    return Look(When.SAVED, '{"small enough": True}', seen, (text,))
 
 
 def _accuracy(_: Found, scheme: Scheme) -> Look:

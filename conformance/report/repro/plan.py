@@ -101,7 +101,8 @@ class Repro:
     @property
     def fresh(self) -> bool:
         """Must another process write than reads?"""
-        return self.apart or (self.defect is not None and self.defect.fresh)
+        late = self.look is None or self.look.when is When.LOADED
+        return self.apart or (self.defect is not None and self.defect.fresh and late)
 
     @property
     def format(self) -> FormatScript:

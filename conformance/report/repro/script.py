@@ -51,8 +51,6 @@ def script(repro: Repro) -> str:
         UsageError: an axis value has no lines for scripts.
     """
     text = _script(repro)
-    if _lines(text) > LIMIT:
-        text = text.replace("\n\n\n", "\n\n")
     if _lines(text) > LIMIT and repro.calls:
         return script(replace(repro, storage_only=TOO_LONG, note=_more(repro.note)))
     return text
@@ -90,7 +88,8 @@ def _rendered(parts: Parts, before: list[str], lines: str) -> str:
     template = templates().get_template("script.py.j2")
     imports = standard_imports("\n".join((*before, lines)))
     told = words(parts.repro)
-    return template.render(p=parts, w=told, imports=imports, functions=before, work=lines)
+    text = template.render(p=parts, w=told, imports=imports, functions=before, work=lines)
+    return text if _lines(text) <= LIMIT else text.replace("\n\n\n", "\n\n")
 
 
 def standard_imports(text: str) -> list[str]:
