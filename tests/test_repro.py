@@ -374,6 +374,12 @@ def test_a_cell_that_is_not_there_or_not_measured_is_refused() -> None:
         by_cell(cell(None).id, exchanged(None))
 
 
+def test_a_check_of_another_suite_is_refused() -> None:
+    defect = observed(result(finding("smell")), ())
+    with pytest.raises(UsageError, match="no script can show the check smell"):
+        script(Repro(CASE, VERSIONS, defect))
+
+
 # As an issue.
 
 

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from conformance.axes import registry
-from conformance.axes.base import Device, Scheme
+from conformance.axes.base import Scheme
 from conformance.case import Case, default_cases, find
 from conformance.environment import observed_versions
 from conformance.judging.excuses import Differs, Raises
 from conformance.judging.expectations import Expectation, Kind
-from conformance.report.repro.choose import by_expectation
+from conformance.report.repro.choose import by_expectation, example, quantizes_anywhere
 from conformance.report.repro.defect import Defect, Found
 from conformance.report.repro.plan import Repro
 from conformance.report.repro.recipes import measured
@@ -37,28 +37,17 @@ def repro(case: Case, name: str = "") -> str:
     return script(by_expectation(case, VERSIONS, lambda _: EXPECTATIONS, name))
 
 
-def quantizes_here(scheme: Scheme) -> bool:
-    """Does it need nothing that a plain CPU lacks, as far as one can tell without torch?"""
-    needs = scheme.quantizing
-    plain = not (needs.packages or needs.capability or needs.probe)
-    return plain and Device.CPU in needs.devices
-
-
-def case_of(expectation: Expectation) -> Case:
-    cases = [
-        each
-        for each in default_cases()
-        if expectation.about(each.id) and quantizes_here(each.scheme)
-    ]
-    # Some blocks divide no layer of the other subjects.
-    return min(cases, key=lambda each: each.subject.name != "flux-tiny")
+def test_every_expectation_has_an_example() -> None:
+    assert EXPECTATIONS
+    assert [each.name for each in EXPECTATIONS if example(each) is None] == []
 
 
 @pytest.mark.parametrize("expectation", EXPECTATIONS, ids=lambda each: each.name)
 def test_the_repro_of_every_expectation_reproduces(
     expectation: Expectation, tmp_path: Path
 ) -> None:
-    ran = run(repro(case_of(expectation), expectation.name), tmp_path)
+    case = example(expectation) or HEALTHY
+    ran = run(repro(case, expectation.name), tmp_path)
     assert ran.code == 1, ran.output
     excuse = expectation.excuse
     if isinstance(excuse, Raises):
@@ -88,7 +77,7 @@ def sample() -> list[Case]:
     schemes = [
         each
         for each in registry.schemes().values()
-        if quantizes_here(each) and each.name in known and passing(each)
+        if quantizes_anywhere(each) and each.name in known and passing(each)
     ]
     turns = zip(count(), map(passing, schemes), strict=False)
     return [cases[turn % len(cases)] for turn, cases in turns]

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from conformance.case import Case, find
+from conformance.axes.base import Device, Scheme
+from conformance.case import Case, default_cases, find
 from conformance.errors import UsageError
 from conformance.judging.exchange_results import ExchangeResults
 from conformance.judging.exchanged import as_result
@@ -15,6 +16,23 @@ from conformance.roundtrip.outcome import NoResult
 
 Known = Callable[[Mapping[str, str]], Sequence[Expectation]]
 """Versions -> the expectations that hold for them."""
+
+
+def example(expectation: Expectation) -> Case | None:
+    """Return a small case whose repro shows this on a plain CPU, as far as declarations tell."""
+    cases = [
+        each
+        for each in default_cases()
+        if expectation.about(each.id) and quantizes_anywhere(each.scheme)
+    ]
+    # The blocks of some schemes divide no layer of the other subjects.
+    return min(cases, key=lambda each: each.subject.name != "flux-tiny", default=None)
+
+
+def quantizes_anywhere(scheme: Scheme) -> bool:
+    """Does quantizing need nothing that a plain CPU lacks?"""
+    needs = scheme.quantizing
+    return Device.CPU in needs.devices and not (needs.packages or needs.capability or needs.probe)
 
 
 def by_expectation(case: Case, versions: Mapping[str, str], known: Known, name: str = "") -> Repro:

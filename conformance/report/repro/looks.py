@@ -8,6 +8,7 @@ from textwrap import indent
 from conformance._compat import StrEnum
 from conformance.axes.base import Scheme
 from conformance.axes.source import Import
+from conformance.errors import UsageError
 from conformance.report.repro.defect import Found
 
 
@@ -207,8 +208,10 @@ def look_at(found: Found, scheme: Scheme) -> Look:
     """Return how the script sees what a check found.
 
     Raises:
-        KeyError: no script can show this check; see `LOOKS`.
+        UsageError: no script can show this check.
     """
+    if found.check not in LOOKS:
+        raise UsageError(f"no script can show the check {found.check}; choose another by --defect")
     return LOOKS[found.check](found, scheme)
 
 
