@@ -121,10 +121,9 @@ def _told(parts: Parts, before: list[str], steps: dict[Stage, str]) -> str:
 def _made(parts: Parts) -> Iterator[str]:
     """Build and quantize; what comes after is only seen where that works."""
     repro = parts.repro
-    yield "torch.manual_seed(0)"
-    yield f"model = {repro.names.model}(**CONFIG).to({parts.builds}).eval()"
+    yield from _built(parts, "model")
     look = repro.look
-    if look is not None and "dense" in look.seen:
+    if look is not None and not repro.fresh and "dense" in look.seen:
         yield "dense = output(model)"
     yield from parts.config_lines
     if look is not None and "before" in look.wanted:
@@ -137,6 +136,12 @@ def _made(parts: Parts) -> Iterator[str]:
     if repro.shown is None and look is None:
         yield "wanted = model.state_dict(keep_vars=True)"
         yield from _calling(parts, 'wanted["output"] = output(model)')
+
+
+def _built(parts: Parts, name: str) -> Iterator[str]:
+    """Build the unquantized model from its seed."""
+    yield "torch.manual_seed(0)"
+    yield f"{name} = {parts.repro.names.model}(**CONFIG).to({parts.builds}).eval()"
 
 
 def _calling(parts: Parts, line: str) -> Iterator[str]:
@@ -190,6 +195,9 @@ def _seen(parts: Parts) -> Iterator[str]:
     look = parts.repro.look
     if look is None:
         return
+    if parts.repro.fresh and "dense" in look.seen:
+        yield from _built(parts, "unquantized")
+        yield "dense = output(unquantized)"
     if parts.repro.fresh:
         yield f"wanted = json.loads(({WANTED}).read_text())"
     elif look.when is not When.LOADED:

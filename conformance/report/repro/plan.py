@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from conformance.axes.base import Needs, Size
 from conformance.axes.models import model_config
@@ -14,6 +14,8 @@ from conformance.report.repro.defect import Defect, Found, Raised
 from conformance.report.repro.looks import Look, When, look_apart, look_at
 from conformance.report.repro.recipes import config_of
 from conformance.roundtrip.outcome import Stage
+
+Value = TypeVar("Value")
 
 WIDTH = 100
 INDENT = " " * 8
@@ -148,7 +150,7 @@ class Repro:
         return self.case.scheme.kernel != Needs()
 
 
-def there(value: Any, what: str) -> Any:
+def there(value: Value | None, what: str) -> Value:
     """Return the value.
 
     Raises:
