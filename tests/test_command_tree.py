@@ -266,3 +266,10 @@ def test_completion_imports_no_torch() -> None:
         "print('torch' in sys.modules, 'diffusers' in sys.modules)"
     )
     assert python(code).stdout == "False False\n"
+
+
+def test_the_script_for_a_shell_is_printed() -> None:
+    """For the shell that asks, which is found by its process: so a real one does."""
+    asks = f"{sys.executable} -m conformance.cli --show-completion; true"
+    ended = subprocess.run(["bash", "-c", asks], capture_output=True, text=True, check=True)
+    assert "complete -o default -F _conformance_completion conformance" in ended.stdout
