@@ -73,7 +73,7 @@ def command(
         bool, typer.Option("--markdown", help="Print it as an issue for upstream.")
     ] = False,
 ) -> None:
-    """Write a case as a script of its own, which imports nothing of the suite."""
+    """Write a case as a script of its own, without the suite."""
     made = _make(case_id, results, defect, expectations or ())
     if as_markdown:
         print(issue(made.repro, made.scripts, made.writer), end="")
