@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,11 +66,18 @@ def test_so_are_those_of_every_expectation() -> None:
             assert wrong_with(script(repro(case, expectation.name))) == []
 
 
+MUCH = "word " * 60
+"""More than a docstring takes."""
+
+
+@pytest.mark.parametrize("subject", registry.subjects())
 @pytest.mark.parametrize("fresh", [False, True])
 @pytest.mark.parametrize("check", sorted(check_names()))
-def test_so_are_those_of_every_check(check: str, fresh: bool) -> None:
-    shown = Found(check, Stage.STRUCTURE, "it differs", "proj_out.weight/a", "1", "2")
-    assert wrong_with(script(Repro(CASE, VERSIONS, Defect(shown, fresh)))) == []
+def test_so_are_those_of_every_check(check: str, fresh: bool, subject: str) -> None:
+    case = replace(CASE, subject=registry.subjects()[subject])
+    shown = Found(check, Stage.STRUCTURE, "it differs", "proj_out.weight/a", MUCH, MUCH)
+    defect = Defect(shown, fresh, reason=MUCH, issue="https://example.org")
+    assert wrong_with(script(Repro(case, VERSIONS, defect, note=MUCH))) == []
 
 
 @pytest.mark.parametrize("stage", list(Stage)[2:])

@@ -84,6 +84,10 @@ def cuts_bias() -> None:
     on_loading(lambda model: set_bias(model, model.proj_out.bias[:-1].clone()))
 
 
+def unsqueezes_bias() -> None:
+    on_loading(lambda model: set_bias(model, model.proj_out.bias[None]))
+
+
 def shares_bias() -> None:
     on_loading(lambda model: set_bias(model, model.context_embedder.bias.detach()))
 
@@ -167,6 +171,7 @@ SEEN: dict[str, tuple[Found, Before]] = {
     "dtype": (found("dtype"), widens_bias),
     "device": (found("device"), leaves_on_meta),
     "shape": (found("shape"), cuts_bias),
+    "shape of another rank": (found("shape"), unsqueezes_bias),
     "aliasing": (found("aliasing"), shares_bias),
     "output": (found("output"), doubles_output),
     "accuracy": (found("accuracy"), zeroes_output),

@@ -186,7 +186,7 @@ def _steps(parts: Parts) -> Iterator[tuple[Stage, str]]:
 def _kept(parts: Parts) -> Iterator[str]:
     """Write down what must come back, for another process."""
     look = parts.repro.look
-    if look is not None:
+    if look is not None and look.of_the_writer:
         yield f"wanted = {look.wanted}"
         yield f"({WANTED}).write_text(json.dumps(wanted))"
 
@@ -198,9 +198,9 @@ def _seen(parts: Parts) -> Iterator[str]:
     if parts.repro.fresh and "dense" in look.seen:
         yield from _built(parts, "unquantized")
         yield "dense = output(unquantized)"
-    if parts.repro.fresh:
+    if parts.repro.fresh and look.of_the_writer:
         yield f"wanted = json.loads(({WANTED}).read_text())"
-    elif look.when is not When.LOADED:
+    elif parts.repro.fresh or look.when is not When.LOADED:
         yield f"wanted = {look.wanted}"
     if parts.repro.shown is None:
         yield f"found = {look.seen}"

@@ -33,6 +33,11 @@ class Look:
     functions: tuple[str, ...] = ()
 
     @property
+    def of_the_writer(self) -> bool:
+        """Must the writer tell another process what is wanted?"""
+        return re.search(r"\b(?:model|directory|before)\b", self.wanted) is not None
+
+    @property
     def imports(self) -> frozenset[Import]:
         """What the functions need beside torch and the standard library."""
         text = "".join(self.functions)
@@ -43,11 +48,11 @@ NAMED = "{**model.state_dict(keep_vars=True), **dict(model.named_buffers())}.ite
 
 LEAVES = '''\
 def leaves(tensor):
-    """The plain tensors inside a tensor subclass, by name."""
+    """The plain tensors inside a tensor subclass, with their names."""
     if not hasattr(tensor, "__tensor_flatten__"):
-        return {"": tensor}
-    inner = {name: leaves(getattr(tensor, name)) for name in tensor.__tensor_flatten__()[0]}
-    return {f"/{name}{rest}": leaf for name in inner for rest, leaf in inner[name].items()}'''
+        return [("", tensor)]
+    inner = [(name, getattr(tensor, name)) for name in tensor.__tensor_flatten__()[0]]
+    return [(f"/{name}{rest}", leaf) for name, each in inner for rest, leaf in leaves(each)]'''
 
 BITS = """\
 def bits(tensor):
@@ -61,17 +66,16 @@ RUN = 'f"{key} {bits(leaf)}"'
 
 
 def _each_leaf(doc: str, value: str, key: str = "key + name") -> str:
-    loops = ("for key, each in named", "for name, leaf in leaves(each).items()")
-    line = f"{key}: {value} {' '.join(loops)}"
-    lines = [line] if len(line) <= WIDTH - 8 else [f"{key}: {value}", *loops]
-    inside = indent("\n".join(lines), "        ")
+    loops = ("for key, each in named", "for name, leaf in leaves(each)")
+    line = f"return {{{key}: {value} {' '.join(loops)}}}"
+    if len(line) > WIDTH - 4:
+        inside = indent("\n".join((f"{key}: {value}", *loops)), "    ")
+        line = f"return {{\n{inside}\n}}"
     return f'''\
 def look(model):
     """{doc}"""
     named = {NAMED}
-    return {{
-{inside}
-    }}'''
+{indent(line, "    ")}'''
 
 
 def _each_parameter(doc: str, value: str, where: str = "") -> str:
@@ -116,10 +120,10 @@ def look(model):
     "device": _leaf("The device of every inner tensor.", "leaf.device.type"),
     "shape": _loaded(
         LEAVES,
-        _each_leaf("Every shape and stride, outside and inside.", "laid(each) + laid(leaf)"),
+        _each_leaf("Every shape and stride, outside and inside.", "laid(each, leaf)"),
         """\
-def laid(tensor):
-    return str([each for each in zip(tensor.shape, tensor.stride()) if each[0] > 1])""",
+def laid(*tensors):
+    return str([(*t.shape, [p for p in zip(t.shape, t.stride()) if p[0] > 1]) for t in tensors])""",
     ),
     "aliasing": _loaded(
         LEAVES,
@@ -128,7 +132,7 @@ def look(model):
     """Which inner tensors lie in the same memory."""
     places = {{}}
     for key, each in {NAMED}:
-        for name, leaf in leaves(each).items():
+        for name, leaf in leaves(each):
             if leaf.numel():
                 places.setdefault(leaf.data_ptr(), []).append(key + name)
     return {{names[0]: " ".join(names) for names in places.values() if len(names) > 1}}''',
@@ -188,7 +192,7 @@ SIZES = '''\
 def sizes(model):
     """Bytes of all inner tensors: shared memory counted once, and every time."""
     saved = model.state_dict(keep_vars=True).values()
-    found = [leaf for each in saved for leaf in leaves(each).values()]
+    found = [leaf for each in saved for _, leaf in leaves(each)]
     once = {leaf.data_ptr(): leaf.nbytes for leaf in found}
     return sum(once.values()), sum(leaf.nbytes for leaf in found)'''
 
@@ -269,7 +273,7 @@ def covered(model):
 def _payload(found: Found, _: Scheme) -> Look:
     if "limit" in found.what:
         limit, doc = _number(found.wanted), "Do the bytes of this weight stay within the limit?"
-        size = "sum(leaf.nbytes for leaf in leaves(each).values())"
+        size = "sum(leaf.nbytes for _, leaf in leaves(each))"
         value = f"{size} <= {limit}" if limit else size
         look = _each_parameter(doc, value, f'pair[0] == "{found.path}"')
         return Look(

@@ -1,6 +1,7 @@
 """A case as one script: pure text, made from the axes, the versions and what is to be shown."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
 
@@ -44,8 +45,8 @@ def templates() -> Environment:
 def script(repro: Repro) -> str:
     """Return the script, in at most `LIMIT` lines.
 
-    One that would be longer has less space between its functions, and if that is not enough, a
-    passing case compares tensors alone.
+    One that would be longer has less space between its functions; if that is not enough, one line
+    for each fact in its docstring, and a passing case compares tensors alone.
 
     Raises:
         UsageError: an axis value has no lines for scripts.
@@ -87,9 +88,25 @@ def exchange_scripts(writer: Repro, reader: Repro) -> dict[str, str]:
 def _rendered(parts: Parts, before: list[str], lines: str) -> str:
     template = templates().get_template("script.py.j2")
     imports = standard_imports("\n".join((*before, lines)))
-    told = words(parts.repro)
-    text = template.render(p=parts, w=told, imports=imports, functions=before, work=lines)
+    told = (words(parts.repro, most) for most in (2, 1, 0))
+    texts = (
+        template.render(p=parts, w=each, imports=imports, functions=before, work=lines)
+        for each in told
+    )
+    return _first_short(_squeezed(each) for each in texts)
+
+
+def _squeezed(text: str) -> str:
     return text if _lines(text) <= LIMIT else text.replace("\n\n\n", "\n\n")
+
+
+def _first_short(texts: Iterable[str]) -> str:
+    """Return the first that is short enough, or the last."""
+    text = ""
+    for text in texts:
+        if _lines(text) <= LIMIT:
+            break
+    return text
 
 
 def standard_imports(text: str) -> list[str]:

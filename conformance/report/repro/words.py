@@ -34,11 +34,16 @@ class Words:
     """The lines of the docstring."""
 
 
-def words(repro: Repro) -> Words:
-    """Return what is to be said about a script."""
+def words(repro: Repro, lines: int = 2) -> Words:
+    """Return what is to be said about a script.
+
+    Args:
+        repro: what is shown.
+        lines: of the docstring for each fact; 0 for one line, and none for why it is so.
+    """
     title, wanted, saw = _title(repro), _wanted(repro), _saw(repro)
     reason, issue = (repro.defect.reason, repro.defect.issue) if repro.defect else ("", "")
-    return Words(title, wanted, saw, reason, issue, tuple(_doc(repro, title, wanted, saw)))
+    return Words(title, wanted, saw, reason, issue, tuple(_doc(repro, title, wanted, saw, lines)))
 
 
 def _subject(repro: Repro) -> str:
@@ -101,24 +106,26 @@ EXIT = "Exit status: 1 while that is so, 0 when it is gone, 125 when it cannot b
 EXIT_OF_A_PASS = "Exit status: 0 while that is so, 1 when it is not, 125 when it cannot be told."
 
 
-def _doc(repro: Repro, title: str, wanted: str, saw: str) -> list[str]:
+def _doc(repro: Repro, title: str, wanted: str, saw: str, most: int) -> list[str]:
     defect = repro.defect
     exits = EXIT if defect else EXIT_OF_A_PASS
     told = {"Wanted": wanted, "Saw": saw}
-    told |= {"Why": defect.reason, "See": defect.issue} if defect else {}
-    told |= {"Note": repro.note, "Case": repro.case.id}
-    lines = [line for name, text in told.items() if text for line in _wrapped(f"{name}: {text}")]
+    if most and defect:
+        told["Why"] = defect.reason
+    told |= {"See": defect.issue if defect else "", "Note": repro.note, "Case": repro.case.id}
+    facts = (f"{name}: {text}" for name, text in told.items() if text)
+    lines = [line for fact in facts for line in _wrapped(fact, max(1, most))]
     return [*wrap(f"{title}.", WIDTH - 3, break_long_words=False), "", *lines, exits]
 
 
-def _wrapped(text: str) -> list[str]:
-    """Wrap at the width, and cut off what would need more than two lines."""
+def _wrapped(text: str, most: int) -> list[str]:
+    """Wrap at the width, and cut off what would need more lines."""
     return wrap(
         text,
         WIDTH,
         subsequent_indent="    ",
         break_long_words=False,
         break_on_hyphens=False,
-        max_lines=2,
+        max_lines=most,
         placeholder=" ...",
     )
