@@ -45,5 +45,6 @@ def _write(
         written = write(case, workshop, directory, log.ladder)
         log.findings += written.findings
         log.measures |= written.measures
+        log.files = written.record.file_bytes
         log.storage_only = written.product.storage_only
     return log.outcome()
