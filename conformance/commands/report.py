@@ -159,4 +159,3 @@ def _beside(path: Path, page: Callable[[], Page]) -> str:
     except UsageError as error:
         return f"no report: {error}"
     return f"report: {place}"
-

@@ -83,7 +83,7 @@ def issue_text(
     links: Iterable[str],
     repro: Iterable[str],
 ) -> str:
-    """Return Markdown for an issue tracker: what happens, where, in what environment, how to see."""
+    """Return Markdown for an issue tracker: what happens, where, and how to see it."""
     lines = [f"## {_one_line(str(group.cause))}", ""]
     shared = ", ".join(f"{axis} {value}" for axis, value in group.shared.items())
     count = "1 case" if len(group.cases) == 1 else f"{len(group.cases)} cases"

@@ -187,4 +187,3 @@ def _judgement(judgement: Judgement | None, texts: Texts) -> list[Any] | None:
     stage = -1 if judgement.stage is None else STAGES.index(judgement.stage)
     covered, reasons = judgement.covered_by, judgement.reasons
     return [int(judgement.as_expected), stage, list(map(texts, covered)), list(map(texts, reasons))]
-

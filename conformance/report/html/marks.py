@@ -7,8 +7,6 @@ from conformance.judging.exchange import Exchanged, Unmeasured
 from conformance.judging.verdicts import Verdict
 from conformance.roundtrip.outcome import NoResultKind
 
-Ending = Verdict | NoResultKind | Exchanged | Unmeasured
-
 ABSENT = "absent"
 """The ending of a case that this side of a comparison does not hold."""
 NOT_RUN = "not run"
@@ -28,7 +26,7 @@ class Mark:
 
 
 NO_RESULT: Mapping[str, Mark] = {
-    NoResultKind.SKIPPED: Mark("–", "hatch", "none", "this machine or these versions cannot do it"),
+    NoResultKind.SKIPPED: Mark("-", "hatch", "none", "this machine or these versions cannot do it"),
     NoResultKind.TIMEOUT: Mark("T", "hatch", "none", "took longer than a case may"),
     NoResultKind.OUT_OF_MEMORY: Mark("M", "hatch", "none", "the memory did not suffice"),
     NoResultKind.KILLED: Mark("K", "hatch", "none", "the process died by a signal"),
@@ -54,7 +52,7 @@ EXCHANGE: Mapping[str, Mark] = {
     Exchanged.ALTERED: Mark("a", "square", "warn", "bits and outputs equal, something else not"),
     Exchanged.REFUSED: Mark("R", "slant", "info", "the reader says that it does not read this"),
     Exchanged.BITS_EQUAL: Mark("=", "circle", "good", "what came back is what was saved"),
-    Unmeasured.NOT_WRITTEN: Mark("–", "hatch", "none", "the writer has no such checkpoint"),
+    Unmeasured.NOT_WRITTEN: Mark("-", "hatch", "none", "the writer has no such checkpoint"),
     Unmeasured.NO_ENVIRONMENT: Mark("/", "hatch", "none", "the environment could not be made"),
     Unmeasured.NO_RESULT: Mark("?", "hatch", "none", "the reader hung, died or cannot do it here"),
     NOT_RUN: NO_RESULT[NOT_RUN],

@@ -6,7 +6,8 @@ from dataclasses import replace
 from conformance.judging.comparison import LABELS, Comparison, Decision, Row
 from conformance.judging.results import Result
 from conformance.judging.summary import CauseGroup
-from conformance.report.comparison import WORDS, upgrade
+from conformance.report.comparison import WORDS
+from conformance.report.comparison import upgrade as step_of
 from conformance.report.html.causes import cause_view, commands
 from conformance.report.html.marks import ABSENT, ROUND_TRIP
 from conformance.report.html.of_run import ended, place
@@ -22,8 +23,8 @@ from conformance.report.html.view import (
 )
 
 TONES = {Decision.COMPATIBLE: "good", Decision.BLOCKED: "bad", Decision.INCONCLUSIVE: "warn"}
-READ = "reads"
-"""Stands in the column of the checkpoints that the old versions wrote and both read."""
+WRITTEN_BEFORE = "written before"
+"""Stands over the columns of the checkpoints that the old versions wrote and both read."""
 
 
 def of_comparison(comparison: Comparison, known: Known) -> Page:
@@ -33,7 +34,7 @@ def of_comparison(comparison: Comparison, known: Known) -> Page:
     after = Side("after", comparison.after.versions, comparison.after.hardware)
     return Page(
         kind="comparison",
-        title=upgrade(comparison),
+        title=_upgrade(comparison),
         sentence=_sentence(comparison),
         notes=tuple(_notes(comparison)),
         marks=ROUND_TRIP,
@@ -69,13 +70,17 @@ def _opening(comparison: Comparison) -> tuple[str, str]:
         found = f"{count or 'None'} of {total} cases {'is' if count < 2 else 'are'} flaky."
         inconclusive = comparison.steadiness is Decision.INCONCLUSIVE
         return f"{'Inconclusive. ' if inconclusive else ''}{found}", TONES[comparison.steadiness]
-    step, decision = upgrade(comparison), comparison.decision
+    step, decision = _upgrade(comparison), comparison.decision
     opening = {
         Decision.BLOCKED: f"Do not upgrade {step}.",
         Decision.COMPATIBLE: f"{step} is compatible.",
         Decision.INCONCLUSIVE: f"Inconclusive on {step}.",
     }[decision]
     return opening, TONES[decision]
+
+
+def _upgrade(comparison: Comparison) -> str:
+    return step_of(comparison).replace("->", "→")
 
 
 def _notes(comparison: Comparison) -> Iterator[str]:
@@ -97,7 +102,7 @@ def _entry(row: Row, known: Known) -> Entry:
     axes = known.axes.get(row.case, {})
     place_of, column = place(row.case, known)
     if axes.get("kind") == "exchange":
-        column = (column[0], f"{column[1]} {READ}")
+        column = (f"{column[0]} · {WRITTEN_BEFORE}", column[1])
     attempts = (*_attempts("after", row.after), *_attempts("before", row.before))
     last = row.after[0] if row.after else row.before[0]
     no_result = last.outcome.no_result
@@ -108,7 +113,7 @@ def _entry(row: Row, known: Known) -> Entry:
         now=ended(row.after[0].judgement) if row.after else ABSENT,
         was=ended(row.before[0].judgement) if row.before else ABSENT,
         label=row.label,
-        alert=f"{row.change} blocks" if row.blocks else ("flaky" if row.flaky else ""),
+        alert="blocks the upgrade" if row.blocks else ("flaky" if row.flaky else ""),
         note="s" if last.outcome.storage_only and last.judgement.verdict else "",
         axes=axes,
         attempts=attempts,
@@ -121,18 +126,19 @@ def _entry(row: Row, known: Known) -> Entry:
 def _attempts(title: str, results: tuple[Result, ...]) -> Iterator[Attempt]:
     for number, each in enumerate(results):
         again = f", attempt {number + 1}" if number else ""
-        yield Attempt(f"{title}{again}", ended(each.judgement), each.outcome, each.judgement)
+        # What a run expected of its own versions is no matter between two of them.
+        judgement = replace(each.judgement, as_expected=True, reasons=())
+        yield Attempt(f"{title}{again}", ended(judgement), each.outcome, judgement)
 
 
-def _causes(
-    comparison: Comparison, known: Known, before: Side, after: Side
-) -> Iterator[CauseView]:
+def _causes(comparison: Comparison, known: Known, before: Side, after: Side) -> Iterator[CauseView]:
     """What breaks, what is lost, what is fixed, and what is broken otherwise; each worst first."""
     rows = comparison.rows
     fixed = [row for row in rows if row.label == "fixed"]
     otherwise = [row for row in rows if row.label in ("improved", "changed", "accepted", "flaky")]
-    yield from _views(comparison.causes(comparison.broken), comparison.broken, known, after, "Breaks")
-    yield from _views(comparison.causes(comparison.lost), comparison.lost, known, after, "Lost")
+    broken, lost = comparison.broken, comparison.lost
+    yield from _views(comparison.causes(broken), broken, known, after, "Breaks")
+    yield from _views(comparison.causes(lost), lost, known, after, "Lost")
     still = comparison.causes(otherwise)
     yield from _views(still, otherwise, known, after, "Broken otherwise than before, or accepted")
     yield from _views(comparison.causes_before(fixed), fixed, known, before, "Fixed", old=True)

@@ -34,17 +34,17 @@ def of_exchange(results: ExchangeResults, known: Known) -> Page:
     header = results.header
     sides = _sides(results)
     places = {(each.title.partition(" ")[0], _label(each)): at for at, each in enumerate(sides)}
-    entries = tuple(_entry(cell, results, known, places) for cell in results.cells)
+    entries = sorted((_entry(cell, results, known, places) for cell in results.cells), key=_order)
     return Page(
         kind="exchange",
         title=f"{_count(header.writers, 'writer')}, {_count(header.readers, 'reader')}",
         sentence=_sentence(results),
         notes=tuple(_notes(results)),
         marks=EXCHANGE,
-        entries=entries,
+        entries=tuple(entries),
         causes=tuple(_causes(results, known)),
         sides=sides,
-        columns=("written by", "read by"),
+        columns=("writer", "reader"),
         facts={
             "suite": header.suite,
             "started": header.started,
@@ -80,11 +80,12 @@ def _entry(
     cell: Cell, results: ExchangeResults, known: Known, places: Mapping[tuple[str, str], int]
 ) -> Entry:
     header, axes = results.header, known.axes.get(cell.case, {})
-    writer, reader = short_names(header.writers)[cell.writer], short_names(header.readers)[cell.reader]
+    writer = short_names(header.writers)[cell.writer]
+    reader = short_names(header.readers)[cell.reader]
     return Entry(
         id=cell.id,
         row=_row(cell.case, axes),
-        column=(writer, reader),
+        column=(f"written by {writer}", reader),
         now=str(cell.verdict or cell.unmeasured),
         alert=f"blocked by {cell.blocked_by}" if cell.blocked_by else "",
         note=BLOCKED.get(cell.blocked_by, ""),
@@ -94,6 +95,11 @@ def _entry(
         sides=(places["writer", cell.writer], places["reader", cell.reader]),
         commands=commands(cell, results),
     )
+
+
+def _order(entry: Entry) -> tuple[str, ...]:
+    """Rows that differ in the subject only stand together; columns keep the order of the file."""
+    return tuple(entry.axes.get(axis, "") for axis in ("scheme", "route", "format", "subject"))
 
 
 def _row(case_id: str, axes: Mapping[str, str]) -> tuple[str, str]:
@@ -135,9 +141,7 @@ def _sentence(results: ExchangeResults) -> Sentence:
     header, cells = results.header, results.cells
     verdicts = [cell.verdict for cell in cells if cell.verdict is not None]
     bad = sum(1 for each in verdicts if not each.usable)
-    parts = [
-        Part(name, count, f"status={name}") for name, count in counts(cells).items() if count
-    ]
+    parts = [Part(name, count, f"status={name}") for name, count in counts(cells).items() if count]
     missing = header.planned - len(cells)
     if missing:
         parts.append(Part(NOT_RUN, missing))

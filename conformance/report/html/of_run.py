@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from conformance.judging.judge import Judgement
 from conformance.judging.results import Result, Results
 from conformance.judging.summary import CauseGroup, ExitCode, causes_worst_first, exit_code
+from conformance.judging.verdicts import Verdict
 from conformance.report.html.causes import cause_view, commands
 from conformance.report.html.marks import NOT_RUN, ROUND_TRIP
 from conformance.report.html.view import (
@@ -118,6 +119,10 @@ def _sentence(results: Results) -> Sentence:
 
 
 def _notes(results: Results) -> Iterator[str]:
+    broken = results.tally.measured - results.tally.verdicts[Verdict.PASS]
+    if broken and not results.tally.unexpected:
+        measured = results.tally.measured
+        yield f"{broken} of {measured} measured cases do not pass, each as an expectation declares."
     if not results.tally.measured:
         yield "No case was measured: nothing can be said."
     if not results.footer.complete:

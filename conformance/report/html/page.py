@@ -33,17 +33,21 @@ CASES_NAMED = 6
 def render(page: Page) -> str:
     """Return the whole file."""
     style, script = _asset(STYLES), _asset(SCRIPTS)
-    return _environment().get_template("page.html").render(
-        page=page,
-        style=Markup(style),
-        script=Markup(script),
-        policy=_policy(style, script),
-        data=Markup(island(page)),
-        causes=[(kind, list(views)) for kind, views in groupby(_numbered(page), _kind)],
-        bar=_bar(page),
-        versions=versions(page),
-        plots=plots(page),
-        suite=__version__,
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            page=page,
+            style=Markup(style),
+            script=Markup(script),
+            policy=_policy(style, script),
+            data=Markup(island(page)),
+            causes=[(kind, list(views)) for kind, views in groupby(_numbered(page), _kind)],
+            bar=_bar(page),
+            versions=versions(page),
+            plots=plots(page),
+            suite=__version__,
+        )
     )
 
 
@@ -124,10 +128,8 @@ def _bar(page: Page) -> list[tuple[str, str, int, float, float]]:
 
 def versions(page: Page) -> list[tuple[str, list[str], bool]]:
     """Return name, the value on every side, and whether the sides differ, row by row."""
-    names = dict.fromkeys(
-        [*(name for side in page.sides for name in side.versions)]
-        + [*(name for side in page.sides for name in side.hardware)]
-    )
+    software = (name for side in page.sides for name in side.versions)
+    names = dict.fromkeys((*software, *(name for side in page.sides for name in side.hardware)))
     rows = []
     for name in names:
         values = [side.versions.get(name, side.hardware.get(name, "none")) for side in page.sides]

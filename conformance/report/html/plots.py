@@ -9,8 +9,10 @@ from statistics import median
 from conformance.report.html.view import Entry, Page
 from conformance.roundtrip.outcome import Outcome, Reader, Stage
 
-LABEL, WIDTH, ROW = 150, 460, 20
+LABEL, WIDTH, ROW = 170, 440, 22
 """Columns for the names and for the bars, and the height of a row, in units of the drawing."""
+CUT = 1.5
+"""Times the bytes of bf16, behind which a bar is cut: one padded scheme would dwarf the others."""
 NICE = (1, 2, 2.5, 5, 10)
 
 
@@ -117,13 +119,13 @@ BYTES = ("file_bytes", "payload_bytes", "bf16_bytes", "payload_limit_bytes")
 def _bytes_plot(subject: str, rows: dict[str, list[float | None]]) -> Plot:
     ratios = {name: [_ratio(each, row[2]) for each in row] for name, row in rows.items()}
     top = max((each for row in ratios.values() for each in row if each), default=1.0)
-    end, step = _scale(100 * top)
+    end, step = _scale(100 * min(top, CUT))
     order = sorted(ratios, key=lambda name: (ratios[name][1] or 0, name))
     return Plot(
         f"Bytes on disk: {subject}",
         "Median over the formats of each scheme, as a share of the bf16 state dict. The payload is "
         "tensor data, the rest of a file its headers and structure, which weigh much in a tiny "
-        "model.",
+        "model. A bar that leaves the scale ends in an arrow.",
         tuple(_bytes_line(name, rows[name], ratios[name], end) for name in order),
         _ticks(end, step, "%"),
         (
@@ -139,18 +141,18 @@ def _ratio(value: float | None, whole: float | None) -> float | None:
     return value / whole if value is not None and whole else None
 
 
-def _at(percent: float, end: float) -> float:
-    return round(LABEL + WIDTH * percent / end, 1)
+def _at(value: float, end: float) -> float:
+    return round(LABEL + WIDTH * min(value / end, 1.0), 1)
 
 
-def _bytes_line(
-    name: str, row: list[float | None], ratios: list[float | None], end: float
-) -> Line:
+def _bytes_line(name: str, row: list[float | None], ratios: list[float | None], end: float) -> Line:
     files, payload, _, limit = (None if each is None else _at(100 * each, end) for each in ratios)
     shapes = [Shape("files", LABEL, files or LABEL), Shape("payload", LABEL, payload or LABEL)]
     shapes.append(Shape("bf16", _at(100, end)))
     if limit is not None:
         shapes.append(Shape("limit", limit))
+    if max(each or 0 for each in ratios) * 100 > end:
+        shapes.append(Shape("beyond", LABEL + WIDTH))
     words = [size_text(each) if each is not None else "unknown" for each in row]
     told = f"{name}: payload {words[1]} of at most {words[3]}, files {words[0]}, bf16 {words[2]}"
     return Line(name, f"{100 * (ratios[1] or 0):.0f}%", tuple(shapes), told)
@@ -177,7 +179,7 @@ def _sqnr(page: Page) -> Iterator[Plot]:
 
 def _sqnr_line(name: str, values: list[float], floor: float | None, end: float) -> Line:
     low, middle, high = min(values), median(values), max(values)
-    places = [_at(max(0.0, min(each, end)), end) for each in (low, middle, high)]
+    places = [_at(max(0.0, each), end) for each in (low, middle, high)]
     shapes = [Shape("range", places[0], places[2]), Shape("dot", places[1])]
     told = f"{name}: median {_decibel(middle)}, lowest {_decibel(low)}, highest {_decibel(high)}"
     if floor is not None:
@@ -187,7 +189,7 @@ def _sqnr_line(name: str, values: list[float], floor: float | None, end: float) 
 
 
 def _decibel(value: float) -> str:
-    return f"{value:.1f} dB" if math.isfinite(value) else "∞ dB"
+    return f"{round(value, 1) + 0.0:.1f} dB" if math.isfinite(value) else "∞ dB"
 
 
 def _times(page: Page) -> Iterator[Plot]:

@@ -27,14 +27,14 @@ function closeDrawer() {
 function head(entry) {
   const order = shown.flat().map((each) => each.dataset.id);
   const at = order.indexOf(entry.id);
-  const step = (by, label) => make("button", {type: "button", disabled: !order[at + by] || at < 0,
+  const step = (by, label, name) => make("button", {type: "button", "aria-label": name, title: name, disabled: !order[at + by] || at < 0,
     onclick: () => go({open: order[at + by]})}, label);
   const link = make("button", {type: "button", onclick: (event) =>
     copy(location.href.split("#")[0] + fragmentOf(entry.id, {}), event.target)}, "Copy link");
   const ended = entry.was ? [chip(entry.was), make("span", {}, "→"), chip(entry.now)] : chip(entry.now);
   return make("div", {class: "head"},
-    make("div", {class: "tools"}, step(-1, "‹ Previous"), step(1, "Next ›"), link,
-      make("button", {type: "button", class: "close", onclick: closeDrawer}, "Close (Esc)")),
+    make("div", {class: "tools"}, step(-1, "‹", "Previous case"), step(1, "›", "Next case"), link,
+      make("button", {type: "button", class: "close", onclick: closeDrawer}, "Close")),
     make("h2", {}, entry.id),
     make("div", {class: "ending"}, ended,
       entry.label ? make("b", {}, entry.label) : null,
@@ -88,7 +88,8 @@ function ladder(attempt) {
     return make("li", {class: kind, title: (times.get(stage) || []).map((step) =>
       `${step.reader} process: ${step.ms} ms`).join(", ")},
     `${sign} ${stage}`, make("span", {class: "unseen"}, ` ${words}`),
-    make("span", {}, (times.get(stage) || []).map((step) => milliseconds(step.ms)).join(" + ")));
+    (times.get(stage) || []).map((step) => make("span", {},
+      `${step.reader === "fresh" ? "fresh " : ""}${milliseconds(step.ms)}`)));
   }));
 }
 

@@ -71,16 +71,16 @@ function drawMatrix() {
 
 function heads(columns) {
   const top = [...grouped(columns)];
-  const names = ["", ...packed.columns].map((each) => each);
+  const names = ["", ...packed.columns];
   return make("thead", {},
     make("tr", {},
       make("th", {class: "corner", scope: "col", rowspan: 2}, "scheme"),
-      make("th", {class: "corner second", scope: "col", rowspan: 2}, "format"),
+      make("th", {class: "corner second", scope: "col", rowspan: 2}, packed.kind === "exchange" ? "format · route · subject" : "format"),
       top.map(([group, own]) => make("th",
         {class: "group", scope: "colgroup", colspan: own.length, title: `${names[1]} ${group}`},
         group || "\u00a0"))),
     make("tr", {}, top.flatMap(([, own]) => own.map((column, at) => make("th", {
-      class: `${at ? "" : "group"} ${columns.length > 8 && column[1].length > 7 ? "upright" : ""}`,
+      class: `${at ? "" : "group"} ${columns.length > 16 ? "upright" : ""}`,
       scope: "col", title: `${names[2]} ${column[1]}`,
     }, column[1] || "\u00a0")))));
 }

@@ -1,0 +1,132 @@
+"""What an HTML report costs: the time to write it, its size, and how soon a browser shows it."""
+
+import contextlib
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from importlib import import_module
+from itertools import cycle, islice
+from pathlib import Path
+from statistics import median
+
+from conformance.axes.base import Device
+from conformance.bench.suite import Figure
+from conformance.case import Case, all_cases
+from conformance.environment import hardware, observed_versions
+from conformance.errors import UsageError
+from conformance.judging.judge import judge
+from conformance.judging.results import Footer, Header, Result, Results, Selection
+from conformance.judging.summary import tally
+from conformance.report.html import Known, of_run, render
+from conformance.roundtrip.outcome import Failure, Finding, Harm, Outcome, Stage, Step
+from conformance.session import axes_of
+
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+PAINT = "performance.getEntriesByName('first-contentful-paint').map(each => each.startTime)[0]"
+READY = "performance.now()"
+
+
+def measure(count: int, runs: int) -> Iterator[Figure]:
+    """Yield what a report of so many cases costs; in a browser only where there is one.
+
+    Raises:
+        UsageError: there are fewer cases than that.
+    """
+    known = Known(axes_of(all_cases().values()))
+    results = made_up(count)
+    seconds = []
+    for _ in range(runs):
+        started = time.perf_counter()
+        document = render(of_run(results, known))
+        seconds.append(time.perf_counter() - started)
+    yield Figure("written in", median(seconds), "s", "")
+    yield Figure("size", len(document.encode()) / 1e6, "MB", "under 5")
+    yield from _shown(document, runs)
+
+
+def made_up(count: int) -> Results:
+    """Return results with as much in them as real ones have: some fail, some are altered."""
+    every = [case for case in all_cases().values() if case.device is Device.CPU]
+    if count > len(every):
+        raise UsageError(f"there are {len(every)} CPU cases; ask for as many at most")
+    kinds = cycle((_passes, _altered, _fails))
+    outcomes = [make(case) for make, case in zip(kinds, islice(every, count), strict=False)]
+    cases = {each.case: Result(each, judge(each, ())) for each in outcomes}
+    start = "2026-01-01T00:00:00+00:00"
+    header = Header(observed_versions(), hardware(), Selection(), count, start)
+    return Results(
+        header, cases, Footer(tally(each.judgement for each in cases.values()), (), True, start)
+    )
+
+
+def _passes(case: Case) -> Outcome:
+    steps = tuple(Step(stage, 0.01234) for stage in Stage)
+    sizes = {"file_bytes": 133566, "payload_bytes": 90688, "bf16_bytes": 161216, "sqnr_db": 34.4}
+    files = {"config.json": 379, "diffusion_pytorch_model.bin": 133187}
+    return Outcome(case.id, steps, measures=sizes, files=files)
+
+
+def _altered(case: Case) -> Outcome:
+    found = tuple(
+        Finding(
+            "requires_grad",
+            Stage.STRUCTURE,
+            Harm.ALTERED,
+            f"blocks.{each}.to_q.weight",
+            "requires_grad came back True",
+            "False",
+            "True",
+        )
+        for each in range(30)
+    )
+    return Outcome(case.id, _passes(case).steps, found, measures=_passes(case).measures)
+
+
+def _fails(case: Case) -> Outcome:
+    lines = "".join(
+        f'  File "library/{each}.py", line {each}, in call\n    call()\n' for each in range(20)
+    )
+    message = f"{case.scheme.name} cannot be read"
+    trace = f"Traceback (most recent call last):\n{lines}ValueError: {message}\n"
+    return Outcome(case.id, failure=Failure(Stage.LOAD, "ValueError", message, trace))
+
+
+def _shown(document: str, runs: int) -> Iterator[Figure]:
+    program = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    try:
+        playwright = import_module("playwright.sync_api")
+    except ModuleNotFoundError:
+        program = None
+    if program is None:
+        return
+    with tempfile.TemporaryDirectory() as directory, playwright.sync_playwright() as started:
+        path = Path(directory) / "report.html"
+        path.write_text(document, encoding="utf-8")
+        with contextlib.closing(
+            started.chromium.launch(executable_path=program, args=FLAGS)
+        ) as browser:
+            seen = [_open(browser, path) for _ in range(runs)]
+    yield Figure("first paint after", median(paint for paint, _ in seen) / 1000, "s", "under 1")
+    yield Figure("matrix drawn after", median(ready for _, ready in seen) / 1000, "s", "")
+
+
+def _open(browser: object, path: Path) -> tuple[float, float]:
+    """Return milliseconds from the navigation to the first paint and to the drawn matrix."""
+    tab = browser.new_page()  # type: ignore[attr-defined]
+    tab.goto(path.as_uri())
+    tab.wait_for_selector("body[data-ready]")
+    ready = tab.evaluate(READY)
+    tab.wait_for_function(PAINT)
+    paint = tab.evaluate(PAINT)
+    tab.close()
+    return float(paint), float(ready)
