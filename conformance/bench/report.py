@@ -9,6 +9,7 @@ from importlib import import_module
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from conformance.axes.base import Device
 from conformance.bench.suite import Figure
@@ -120,9 +121,9 @@ def _shown(document: str, runs: int) -> Iterator[Figure]:
     yield Figure("matrix drawn after", median(ready for _, ready in seen) / 1000, "s", "")
 
 
-def _open(browser: object, path: Path) -> tuple[float, float]:
+def _open(browser: Any, path: Path) -> tuple[float, float]:
     """Return milliseconds from the navigation to the first paint and to the drawn matrix."""
-    tab = browser.new_page()  # type: ignore[attr-defined]
+    tab = browser.new_page()
     tab.goto(path.as_uri())
     tab.wait_for_selector("body[data-ready]")
     ready = tab.evaluate(READY)
