@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from report_pages import NEW, OLD, A, B, C, D, Read, an_exchange
-from test_comparison import AXES, BREAKS, HUNG, PASS, acceptance, compared, on_disk
+from test_comparison import AXES, BREAKS, HUNG, PASS, acceptance, compared
+from test_comparison_command import on_disk
 from test_exchange import EQUAL, FAILED
 from typer.testing import CliRunner
 

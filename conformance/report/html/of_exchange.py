@@ -26,6 +26,7 @@ from conformance.report.matrix import BLOCKED
 from conformance.roundtrip.outcome import Outcome
 
 NOT_USABLE = "Not usable"
+ROW = ("format", "route", "subject")
 MAIN = ("torchao", "diffusers", "torch")
 
 
@@ -107,8 +108,8 @@ def _row(case_id: str, axes: Mapping[str, str]) -> tuple[str, str]:
     if not axes:
         return (case_id, "")
     device = axes.get("device", "cpu")
-    words = (axes["format"], axes["route"], axes["subject"], "" if device == "cpu" else device)
-    return axes["scheme"], " · ".join(word for word in words if word)
+    words = (*(axes.get(axis) for axis in ROW), "" if device == "cpu" else device)
+    return axes.get("scheme", ""), " · ".join(word for word in words if word)
 
 
 def _attempts(cell: Cell) -> Iterator[Attempt]:

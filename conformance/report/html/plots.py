@@ -70,7 +70,7 @@ def _by_subject(page: Page) -> dict[str, dict[str, list[Outcome]]]:
     """Outcomes of round trips by subject and scheme."""
     found: dict[str, dict[str, list[Outcome]]] = defaultdict(lambda: defaultdict(list))
     for entry, outcome in _first(page.entries):
-        if "scheme" in entry.axes and "kind" not in entry.axes:
+        if {"scheme", "subject"} <= entry.axes.keys() and "kind" not in entry.axes:
             found[entry.axes["subject"]][entry.axes["scheme"]].append(outcome)
     return found
 

@@ -136,12 +136,12 @@ class Page:
 
 def fragment(query: str) -> str:
     """Return the fragment that filters: `#?status=pass`."""
-    return "#?" + quote(query, safe="=&,")
+    return "#?" + quote(query, safe="=&,", errors="replace")
 
 
 def permalink(entry_id: str) -> str:
     """Return the fragment that opens the drawer of a cell."""
-    return "#" + quote(entry_id, safe="@>,")
+    return "#" + quote(entry_id, safe="@>,", errors="replace")
 
 
 def shell_quoted(text: str) -> str:

@@ -87,7 +87,8 @@ function readFragment() {
 function fragmentOf(open, filters) {
   const parts = FILTERS.filter((name) => filters[name]).map((name) =>
     `${name}=${encodeURIComponent(filters[name]).replaceAll("%2C", ",")}`);
-  return `#${encodeURI(open)}${parts.length ? `?${parts.join("&")}` : ""}`;
+  const id = encodeURIComponent(open).replace(/%(40|3E|2C)/g, decodeURIComponent);
+  return `#${id}${parts.length ? `?${parts.join("&")}` : ""}`;
 }
 
 // Filters are kept while cells are opened and closed; typing leaves no trail of history.
