@@ -5,45 +5,33 @@ Skipped where there is no Chromium, unless CONFORMANCE_BROWSER=required: then th
 
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from report_pages import EVIL, HOSTILE, KNOWN, NEW, TIMED, A, B, C, D, pages
 from test_comparison import results
 
+from conformance.report.browser import READY, chromium, missing, wait_until
 from conformance.report.html import Page, of_run, render
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra `test`")
-Axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="likewise").Axe
-
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 REQUIRED = os.environ.get("CONFORMANCE_BROWSER") == "required"
+AXE = Axe()
 KINDS = ("run", "comparison", "exchange")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
+    """One for all tests of this process."""
+    if lacking := missing():
         if REQUIRED:
-            pytest.fail("CONFORMANCE_BROWSER=required, and there is no chromium on the PATH")
-        pytest.skip("there is no chromium on the PATH; on Debian: apt-get install chromium")
-    with playwright.sync_playwright() as started:
-        launched = started.chromium.launch(executable_path=program, args=list(FLAGS))
+            pytest.fail(f"CONFORMANCE_BROWSER=required, and {lacking}")
+        pytest.skip(lacking)
+    with chromium() as launched:
         yield launched
-        launched.close()
 
 
 class Opened:
@@ -62,7 +50,7 @@ class Opened:
         """Open the file anew at a fragment and return the tab, when the matrix is drawn."""
         self.tab.goto("about:blank")
         self.tab.goto(self.path.as_uri() + fragment)
-        self.tab.wait_for_selector("body[data-ready]")
+        self.tab.wait_for_selector(READY)
         return self.tab
 
 
@@ -125,7 +113,7 @@ def test_filters_are_kept_in_the_address(reports: Any) -> None:
     assert ids(tab) == {A}
     tab = report.at()
     tab.fill("#q", "INT4 pickle")
-    tab.wait_for_function("location.hash.includes('q=')")
+    wait_until(tab, "location.hash.includes('q=')")
     assert ids(tab) == {C}
     again = report.at(tab.evaluate("location.hash"))
     assert ids(again) == {C}
@@ -241,10 +229,9 @@ def test_an_issue_and_a_command_can_be_copied(reports: Any) -> None:
     tab = reports(pages()["run"]).at()
     tab.evaluate("navigator.clipboard.writeText = async (text) => { window.kept = text; }")
     tab.click('[data-copy-command="0"]')
-    tab.wait_for_function("window.kept")
-    assert tab.evaluate("window.kept") == f"conformance repro '{B}'"
+    assert wait_until(tab, "window.kept") == f"conformance repro '{B}'"
     tab.click('[data-copy-issue="0"]')
-    tab.wait_for_function("window.kept.startsWith('## ')")
+    wait_until(tab, "window.kept.startsWith('## ')")
     assert EVIL in tab.evaluate("window.kept")
 
 
@@ -271,7 +258,7 @@ def test_axe_finds_nothing(kind: str, scheme: str, reports: Any) -> None:
     for fragment in ("#?none=1", f"#{page.entries[1].id}"):
         tab = report.at(fragment)
         tab.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-        found = Axe().run(tab).response["violations"]
+        found = AXE.run(tab).response["violations"]
         told = [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in found]
         assert told == []
 
@@ -280,7 +267,7 @@ def test_axe_can_find_something(reports: Any) -> None:
     tab = reports(pages()["run"]).at()
     tab.evaluate("document.querySelector('.cell').removeAttribute('aria-label')")
     tab.evaluate("document.querySelector('.cell').removeAttribute('title')")
-    found = {each["id"] for each in Axe().run(tab).response["violations"]}
+    found = {each["id"] for each in AXE.run(tab).response["violations"]}
     assert "button-name" in found
 
 

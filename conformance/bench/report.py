@@ -1,11 +1,8 @@
 """What an HTML report costs: the time to write it, its size, and how soon a browser shows it."""
 
-import contextlib
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from importlib import import_module
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
@@ -19,22 +16,13 @@ from conformance.errors import UsageError
 from conformance.judging.judge import judge
 from conformance.judging.results import Footer, Header, Result, Results, Selection
 from conformance.judging.summary import tally
+from conformance.report.browser import READY, chromium, missing, wait_until
 from conformance.report.html import Known, of_run, render
 from conformance.roundtrip.outcome import Failure, Finding, Harm, Outcome, Stage, Step
 from conformance.session import axes_of
 
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 PAINT = "performance.getEntriesByName('first-contentful-paint').map(each => each.startTime)[0]"
-READY = "performance.now()"
+DRAWN = "performance.now()"
 
 
 def measure(count: int, runs: int) -> Iterator[Figure]:
@@ -103,31 +91,22 @@ def _fails(case: Case) -> Outcome:
 
 
 def _shown(document: str, runs: int) -> Iterator[Figure]:
-    program = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    try:
-        playwright = import_module("playwright.sync_api")
-    except ModuleNotFoundError:
-        program = None
-    if program is None:
+    if missing():
         return
-    with tempfile.TemporaryDirectory() as directory, playwright.sync_playwright() as started:
+    with tempfile.TemporaryDirectory() as directory, chromium() as browser:
         path = Path(directory) / "report.html"
         path.write_text(document, encoding="utf-8")
-        with contextlib.closing(
-            started.chromium.launch(executable_path=program, args=FLAGS)
-        ) as browser:
-            seen = [_open(browser, path) for _ in range(runs)]
+        seen = [_open(browser, path) for _ in range(runs)]
     yield Figure("first paint after", median(paint for paint, _ in seen) / 1000, "s", "under 1")
-    yield Figure("matrix drawn after", median(ready for _, ready in seen) / 1000, "s", "")
+    yield Figure("matrix drawn after", median(drawn for _, drawn in seen) / 1000, "s", "")
 
 
 def _open(browser: Any, path: Path) -> tuple[float, float]:
     """Return milliseconds from the navigation to the first paint and to the drawn matrix."""
     tab = browser.new_page()
     tab.goto(path.as_uri())
-    tab.wait_for_selector("body[data-ready]")
-    ready = tab.evaluate(READY)
-    tab.wait_for_function(PAINT)
-    paint = tab.evaluate(PAINT)
+    tab.wait_for_selector(READY)
+    drawn = tab.evaluate(DRAWN)
+    paint = wait_until(tab, PAINT)
     tab.close()
-    return float(paint), float(ready)
+    return float(paint), float(drawn)

@@ -10,9 +10,7 @@ import typer
 from conformance.bench.report import measure as measure_report
 from conformance.bench.suite import Figure, measure
 from conformance.report import text
-
-NO_BROWSER = 2
-"""Figures of a report that need no browser."""
+from conformance.report.browser import missing
 
 app = typer.Typer(help="Measure what the suite costs.", no_args_is_help=True)
 
@@ -44,10 +42,9 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Time the HTML report of made-up results, and in Chromium where there is one."""
-    figures = list(measure_report(cases, runs))
-    _show(figures, as_json=as_json)
-    if len(figures) == NO_BROWSER:
-        note = "not measured in a browser: needs chromium on the PATH and the extra `test`"
+    _show(measure_report(cases, runs), as_json=as_json)
+    if lacking := missing():
+        note = f"not measured in a browser: {lacking}"
         text.show(text.console(stderr=True), text.line(note))
 
 

@@ -78,11 +78,11 @@ function heads(columns) {
       make("th", {class: "corner second", scope: "col", rowspan: 2}, packed.kind === "exchange" ? "format · route · subject" : "format"),
       top.map(([group, own]) => make("th",
         {class: "group", scope: "colgroup", colspan: own.length, title: `${names[1]} ${group}`},
-        group || "\u00a0"))),
+        group || "unknown"))),
     make("tr", {}, top.flatMap(([, own]) => own.map((column, at) => make("th", {
       class: `${at ? "" : "group"} ${columns.length > 16 ? "upright" : ""}`,
       scope: "col", title: `${names[2]} ${column[1]}`,
-    }, column[1] || "\u00a0")))));
+    }, column[1] || "unknown")))));
 }
 
 function drawRow(row, columns, found) {
