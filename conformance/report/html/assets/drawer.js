@@ -114,12 +114,15 @@ function expected(name) {
     kind ? ` (${kind}). ${reason} ` : "", link);
 }
 
+// An attempt with a title has headings below it.
+const heading = (attempt, words) => make(attempt.title ? "h4" : "h3", {}, words);
+
 function failed(attempt) {
   const failure = attempt.failure;
   if (!failure) return [];
   const by = failure.reader ? `, ${failure.reader} process${failure.reader === "both" ? "es" : ""}` : "";
   return [
-    make("h4", {}, failure.stage ? `At ${failure.stage}${by}` : "No result"),
+    heading(attempt, failure.stage ? `At ${failure.stage}${by}` : "No result"),
     make("p", {class: "said"}, make("b", {}, failure.type), `: ${failure.message}`),
     failure.leftovers ? make("p", {class: "said"}, "Left behind: ",
       make("code", {}, failure.leftovers.split("\n").join(", "))) : null,
@@ -134,7 +137,7 @@ function differences(attempt) {
     make("td", {}, each.check, make("br"), chipOf(each.harm)), paths(each),
     make("td", {}, each.what), make("td", {}, each.wanted), make("td", {}, each.got),
     make("td", {}, each.reader)));
-  return [make("h4", {}, "Findings"), make("div", {class: "wide"}, table(
+  return [heading(attempt, "Findings"), make("div", {class: "wide"}, table(
     ["check", "path", "what", "wanted", "got", "process"], rows))];
 }
 
@@ -161,7 +164,7 @@ function filesOf(attempt) {
   const total = names.reduce((sum, name) => sum + attempt.files[name], 0);
   const row = (name, size) => make("tr", {}, make("td", {}, make("code", {}, name)),
     make("td", {class: "number"}, bytes(size)));
-  return [make("h4", {}, "Files on disk"), table(["file", "bytes"],
+  return [heading(attempt, "Files on disk"), table(["file", "bytes"],
     [...names.map((name) => row(name, attempt.files[name])), ...(names.length > 1 ? [row("all", total)] : [])], [1])];
 }
 
@@ -177,7 +180,7 @@ function numbers(attempt) {
   const names = Object.keys(attempt.measures);
   if (!names.length) return [];
   const value = (each) => typeof each === "string" ? each : Number.isInteger(each) ? bytes(each) : each.toFixed(2);
-  return [make("h4", {}, "Measures"), table(["what", "value"], names.map((name) => make("tr", {},
+  return [heading(attempt, "Measures"), table(["what", "value"], names.map((name) => make("tr", {},
     make("td", {}, TITLES[name] || name), make("td", {class: "number"}, value(attempt.measures[name])))), [1])];
 }
 
