@@ -7,16 +7,21 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from report_pages import EVIL, HOSTILE, KNOWN, NEW, TIMED, A, B, C, D, pages
-from test_comparison import results
+from PIL import Image
+from report_pages import EVIL, HOSTILE, KNOWN, TIMED, A, B, C, D, pages
+from test_comparison import NEW, results
 
+from conformance.errors import UsageError
 from conformance.report.browser import READY, chromium, missing, wait_until
 from conformance.report.html import Page, of_run, render
+from conformance.report.picture import HEIGHT, WIDTH, picture
+from conformance.roundtrip.outcome import Failure, Outcome, Stage
 
 REQUIRED = os.environ.get("CONFORMANCE_BROWSER") == "required"
 AXE = Axe()
@@ -42,9 +47,13 @@ class Opened:
         self.tab = context.new_page()
         self.tab.on("console", lambda message: self.said.append(message.text))
         self.tab.on("pageerror", lambda error: self.said.append(str(error)))
-        self.tab.on("dialog", lambda dialog: (self.said.append("dialog"), dialog.dismiss()))
+        self.tab.on("dialog", self._dismiss)
         self.requests = list[str]()
         self.tab.on("request", lambda request: self.requests.append(request.url))
+
+    def _dismiss(self, dialog: Any) -> None:
+        self.said.append("dialog")
+        dialog.dismiss()
 
     def at(self, fragment: str = "") -> Any:
         """Open the file anew at a fragment and return the tab, when the matrix is drawn."""
@@ -132,6 +141,14 @@ def test_a_choice_and_the_legend_filter(reports: Any) -> None:
     tab.click("#clear")
     tab.check("#alert")
     assert ids(tab) == {B, C}
+
+
+def test_the_changes_of_a_comparison_are_a_choice(reports: Any) -> None:
+    page = pages()["comparison"]
+    tab = reports(page).at()
+    tab.select_option('select[data-axis="change"]', "regressed")
+    assert ids(tab) == {each.id for each in page.entries if each.label == "regressed"} != set()
+    assert tab.evaluate("location.hash") == "#?change=regressed"
 
 
 def test_a_permalink_opens_the_drawer_with_everything(reports: Any) -> None:
@@ -242,6 +259,18 @@ def test_the_theme_can_be_switched(reports: Any) -> None:
     assert tab.evaluate("getComputedStyle(document.body).backgroundColor") != before
 
 
+def test_paper_shows_the_folded_causes(reports: Any) -> None:
+    failures = [Failure(Stage.LOAD, "ValueError", "abcdefgh"[at] * 8) for at in range(8)]
+    cases = {f"toy.{each.message}": Outcome("", failure=each) for each in failures}
+    tab = reports(of_run(results(cases, NEW), KNOWN)).at()
+    seen = "[...document.querySelectorAll('.cause')].filter(each => each.checkVisibility()).length"
+    assert tab.evaluate(seen) == 6
+    tab.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert tab.evaluate(seen) == 8
+    tab.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert tab.evaluate(seen) == 6
+
+
 def test_print_shows_the_whole_matrix_and_no_controls(reports: Any) -> None:
     tab = reports(pages()["run"]).at()
     tab.emulate_media(media="print")
@@ -289,6 +318,16 @@ def test_without_scripts_the_verdict_and_the_causes_stand(tmp_path: Path, browse
     context.close()
     assert re.search("2 cases are not as expected", words)
     assert "scripts are switched off" in words
+
+
+def test_the_picture_is_of_the_report_and_of_a_case(browser: Any, tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    path.write_text(render(pages()["run"]), encoding="utf-8")
+    made = Image.open(BytesIO(picture(browser, path, A)))
+    assert (made.format, made.width) == ("PNG", WIDTH)
+    assert HEIGHT < made.height < 3 * HEIGHT
+    with pytest.raises(UsageError, match=r"has no case 'nothing'; name one of its matrix"):
+        picture(browser, path, "nothing")
 
 
 def test_two_thousand_cells_are_drawn(reports: Any) -> None:

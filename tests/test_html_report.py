@@ -10,19 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_pages import EVIL, HOSTILE, KNOWN, TIMED, A, B, C, Read, a_run, pages
 from test_comparison import AXES, BREAKS, NEW, OLD, PASS, compared, results
-from test_verdicts import outcomes
+from test_verdicts import finding, outcomes
 
-from conformance.judging.excuses import Raises
+from conformance.judging.defects import Defect, Part, Workaround
+from conformance.judging.excuses import Differs, Raises
 from conformance.judging.expectations import Expectation, Kind
 from conformance.judging.judge import judge
+from conformance.judging.measured import Measured
 from conformance.judging.results import Result, Results
 from conformance.report.html import Known, of_comparison, of_run, render
 from conformance.report.html.causes import issue_text
 from conformance.report.html.island import LENGTH_KEPT, island, packed
-from conformance.report.html.page import web_link
+from conformance.report.html.page import ticked, web_link
 from conformance.report.html.plots import plots
+from conformance.report.html.signs import signs
 from conformance.report.html.view import Side, permalink, shell_quoted
-from conformance.roundtrip.outcome import Failure, Outcome, Stage
+from conformance.roundtrip.outcome import Failure, NoResult, NoResultKind, Outcome, Stage
 
 KINDS = sorted(pages())
 runs = st.dictionaries(st.sampled_from([*AXES, "toy.unknown", EVIL]), outcomes, max_size=5)
@@ -133,6 +136,103 @@ def test_a_cause_names_the_expectation_that_is_about_it_and_no_other() -> None:
     document = render(page)
     assert 'href="https://github.com/pytorch/ao/issues/1"' in document
     assert "Related: https://github.com/pytorch/ao/issues/1" in view.issue
+
+
+def defect(name: str, declared: Expectation, *says: str) -> Defect:
+    helps = tuple(Workaround(f"way-{at}", (name,), each) for at, each in enumerate(says))
+    return Defect(name, (Part(declared, Measured()),), helps)
+
+
+def test_a_cause_names_the_known_defect_that_it_is_and_what_helps() -> None:
+    about = expectation("about-it", "scale", "https://github.com/pytorch/ao/issues/1")
+    known = Known(
+        AXES,
+        defects=(
+            defect("scale-is-lost", about, "Keep <the> scale.", "Another way."),
+            defect("other", expectation("another", "zero point", "none found")),
+        ),
+    )
+    page = of_comparison(compared({A: PASS, B: PASS}, {A: BREAKS, B: BREAKS}), known)
+    (view,) = page.causes
+    assert [each.name for each in view.defects] == ["scale-is-lost"]
+    assert "Related: https://github.com/pytorch/ao/issues/1" in view.issue
+    words = " ".join(Read.of(render(page)).words.split())
+    assert "Known defect: conformance explain scale-is-lost pytorch/ao/issues/1" in words
+    assert "What helps: Keep <the> scale. (1 more in its entry)" in words
+
+
+def test_what_the_catalogue_does_not_know_is_no_known_defect() -> None:
+    other = expectation("another", "zero point", "none found")
+    known = Known(AXES, defects=(defect("other", other),))
+    page = of_comparison(compared({A: PASS}, {A: BREAKS}), known)
+    assert [view.defects for view in page.causes] == [()]
+    assert "Known defect" not in render(page)
+
+
+def test_a_finding_is_known_by_its_line() -> None:
+    excuse = Differs(Stage.BITS, "bits", re.compile("bits differ"))
+    told = replace(expectation("bits-differ", "x", "none found"), excuse=excuse)
+    known = Known(AXES, defects=(defect("bits-are-lost", told),))
+    after = {A: Outcome("", findings=(finding(),))}
+    (view,) = of_comparison(compared({A: PASS}, after), known).causes
+    assert [each.name for each in view.defects] == ["bits-are-lost"]
+
+
+def test_a_defect_of_other_cases_is_not_named() -> None:
+    about = replace(expectation("about-it", "scale", "none found"), cases=("toy.int4.*",))
+    golden = replace(about, name="golden", cases=("toy.int8.*@torchao0.7*~loader",))
+    known = Known(AXES, defects=(defect("of-int4", about), defect("of-golden", golden)))
+    (view,) = of_comparison(compared({A: PASS}, {A: BREAKS}), known).causes
+    assert [each.name for each in view.defects] == ["of-golden"]
+
+
+def test_ticks_are_code_and_nothing_else_is_markup() -> None:
+    assert ticked("Call `a <b>` & go") == "Call <code>a &lt;b&gt;</code> &amp; go"
+    assert ticked("it`s <i>") == "it`s &lt;i&gt;"
+
+
+def test_the_defect_of_an_expectation_is_that_of_its_entry() -> None:
+    about = expectation("about-it", "scale", "https://github.com/pytorch/ao/issues/1")
+    both = (defect("group", about), defect("more", replace(about, name="other")))
+    page = of_run(judged(BREAKS, about), Known(AXES, {about.name: about}, defects=both))
+    assert [each.name for each in page.causes[0].defects] == ["group"]
+
+
+def test_what_every_measured_case_shares_is_not_told_of_a_cause() -> None:
+    axes = {A: {"device": "cpu", "scheme": "int8"}, B: {"device": "cpu", "scheme": "int4"}}
+    axes[C] = {"device": "cuda", "scheme": "int8"}
+    skipped = Outcome("", no_result=NoResult(NoResultKind.SKIPPED, "no CUDA"))
+    page = of_run(results({A: BREAKS, B: PASS, C: skipped}, NEW), Known(axes))
+    shared = {view.ending: view.group.shared for view in page.causes}
+    assert shared["load-failed"] == {"scheme": "int8"}
+
+
+def test_the_commands_name_the_file_with_what_was_measured() -> None:
+    known = Known(AXES, results="g/candidate.jsonl", exchange="g/exchange.jsonl")
+    entry = next(each for each in of_run(a_run(), known).entries if each.id == A)
+    assert entry.commands[0] == f"conformance repro '{A}' --results 'g/candidate.jsonl'"
+    read = f"{A}@torchao0.17.0,diffusers-"
+    page = of_comparison(compared({A: PASS, read: PASS}, {A: BREAKS, read: BREAKS}), known)
+    asked = {each.id: each.commands for each in page.entries}
+    assert asked[A][0] == f"conformance repro '{A}' --results 'g/candidate.jsonl'"
+    cell = f"{read}>torchao0.18.0,diffusers-"
+    assert asked[read] == (
+        f"conformance repro '{cell}' --results 'g/exchange.jsonl' -o repro",
+        "conformance exchange -w 'torchao==0.17.0 torch==2.13.0' "
+        f"-r 'torchao==0.18.0 torch==2.13.0' -s '{A}' --results again.jsonl",
+    )
+
+
+def test_the_legend_explains_what_is_there_and_nothing_else() -> None:
+    page = pages()["comparison"]
+    words = Read.of(render(page)).words.partition("What the marks mean")[2].partition("Plots")[0]
+    there = {each for entry in page.entries for each in (entry.now, entry.was)}
+    for name, mark in page.marks.items():
+        assert (mark.meaning in words) == (name in there)
+    assert "before on the left, after on the right" in words
+    assert "blocks the upgrade, or is flaky" in words
+    plain = of_run(results({A: PASS}, NEW), KNOWN)
+    assert {name for _, name, _ in signs(plain)} == {"hatched, empty", "dot"}
 
 
 def test_what_is_not_as_expected_comes_first_and_in_the_opening() -> None:

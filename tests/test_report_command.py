@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_pages import NEW, OLD, A, B, C, D, Read, an_exchange
-from test_comparison import AXES, BREAKS, HUNG, PASS, acceptance, compared
+from report_pages import A, B, C, D, Read, an_exchange
+from test_comparison import AXES, BREAKS, HUNG, NEW, OLD, PASS, acceptance, compared
 from test_comparison_command import on_disk
 from test_exchange import EQUAL, FAILED
 from typer.testing import CliRunner
@@ -126,7 +126,7 @@ def test_two_results_are_compared(tmp_path: Path) -> None:
     invoke(after, "--against", before)
     read = Read.of((tmp_path / "after.html").read_text())
     assert read.island["kind"] == "comparison"
-    assert "Do not upgrade torchao 0.17.0 → 0.18.0." in read.words
+    assert "Do not upgrade torchao 0.17.0 → 0.18.0:" in read.words
 
 
 def test_an_exchange_gives_a_report(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -15,11 +16,12 @@ from conformance.judging.exchange_results import KIND, ExchangeResults, read_exc
 from conformance.judging.expectations import load_expectations, packaged
 from conformance.judging.results import read_results
 from conformance.report import text
+from conformance.report.catalogue import defects
 from conformance.report.html import Known, Page, of_comparison, of_exchange, of_run, render
 from conformance.roundtrip.checks import check_names
 from conformance.session import axes_of
 from conformance.versions.cache import write_whole
-from conformance.versions.gate import REPORT
+from conformance.versions.gate import CANDIDATE, EXCHANGE, REPORT
 from conformance.versions.gate_files import is_gate, read_gate
 
 EPILOG = """Examples:
@@ -75,6 +77,7 @@ def known(extra: Iterable[Path] = ()) -> Known:
         axes=axes_of(cases.values()),
         expectations={each.name: each for each in declared},
         floors={each.name: each.sqnr for each in schemes if each.sqnr is not None},
+        defects=defects(),
     )
 
 
@@ -88,15 +91,21 @@ def page_of(results: Path, against: Path | None, known: Known) -> Page:
         if not is_gate(results):
             raise UsageError(f"{results} is no directory of a gate; name a results file")
         _no_baseline(against, "a gate has its baseline already")
-        return of_comparison(read_gate(results, known.axes), known)
+        return of_comparison(read_gate(results, known.axes), _of_gate(known, results))
     if _is_exchange(results):
         _no_baseline(against, "an exchange is compared with no other")
-        return of_exchange(read_exchange(results), known)
+        return of_exchange(read_exchange(results), replace(known, exchange=results.name))
+    known = replace(known, results=results.name)
     after = read_results(results)
     if against is None:
         return of_run(after, known)
     sides = Side(read_results(against)), Side(after)
     return of_comparison(compare(*sides, known.axes), known)
+
+
+def _of_gate(known: Known, directory: Path) -> Known:
+    results, exchange = (f"{directory.name}/{name}.jsonl" for name in (CANDIDATE, EXCHANGE))
+    return replace(known, results=results, exchange=exchange)
 
 
 def _no_baseline(against: Path | None, why: str) -> None:
@@ -138,17 +147,17 @@ def write_report(page: Page, path: Path) -> None:
 def run_report(path: Path, expectations: Iterable[Path] = ()) -> str:
     """Write the report of a run beside its results; return the line that says where."""
     extra = tuple(expectations)
-    return _beside(path, lambda: of_run(read_results(path), known(extra)))
+    return _beside(path, lambda: page_of(path, None, known(extra)))
 
 
 def exchange_report(results: ExchangeResults, path: Path) -> str:
     """Write the report of an exchange beside its results; return the line that says where."""
-    return _beside(path, lambda: of_exchange(results, known()))
+    return _beside(path, lambda: of_exchange(results, replace(known(), exchange=path.name)))
 
 
 def gate_report(found: Comparison, directory: Path) -> str:
     """Write the report of a gate into its directory; return the line that says where."""
-    return _beside(directory, lambda: of_comparison(found, known()))
+    return _beside(directory, lambda: of_comparison(found, _of_gate(known(), directory)))
 
 
 def _beside(path: Path, page: Callable[[], Page]) -> str:

@@ -2,8 +2,11 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
 
+from conformance.judging.defects import Defect
 from conformance.judging.expectations import NONE_FOUND
+from conformance.judging.explain import How, explain
 from conformance.judging.results import Result
 from conformance.judging.signature import Cause, cause_of
 from conformance.judging.summary import CauseGroup
@@ -13,12 +16,40 @@ from conformance.report.text import printable, rerun_command
 from conformance.roundtrip.outcome import Finding, Outcome
 
 CASES_NAMED = 12
+DEFECTS_NAMED = 2
+"""Entries of the catalogue that one cause names at most."""
+DEFAULT_EXCHANGE = "conformance-exchange.jsonl"
+MAIN = ("torchao", "diffusers", "torch")
+"""What an environment is asked for."""
 TRACEBACK_LINES = 40
 
+Versions = Mapping[str, str]
 
-def commands(case_id: str) -> tuple[str, ...]:
-    """Return what reproduces a case: a script without the suite, and the suite itself."""
-    return (f"conformance repro {shell_quoted(case_id)}", rerun_command(case_id))
+
+def commands(case_id: str, results: str = "") -> tuple[str, ...]:
+    """Return what reproduces a case: a script without the suite, and the suite itself.
+
+    `results` is the file that says what was measured; without it the script shows what is expected.
+    """
+    asked = f" --results {shell_quoted(results)}" if results else ""
+    return (f"conformance repro {shell_quoted(case_id)}{asked}", rerun_command(case_id))
+
+
+def exchange_commands(
+    cell_id: str, case_id: str, writer: Versions, reader: Versions, results: str
+) -> tuple[str, ...]:
+    """Return what reproduces a reading: scripts without the suite, and the exchange of it alone."""
+    place = shell_quoted(results or DEFAULT_EXCHANGE)
+    asked = f"-w {_requirements(writer)} -r {_requirements(reader)} -s {shell_quoted(case_id)}"
+    return (
+        f"conformance repro {shell_quoted(cell_id)} --results {place} -o repro",
+        f"conformance exchange {asked} --results again.jsonl",
+    )
+
+
+def _requirements(versions: Versions) -> str:
+    public = {name: version.partition("+")[0] for name, version in versions.items()}
+    return shell_quoted(" ".join(f"{each}=={public[each]}" for each in MAIN if each in public))
 
 
 def cause_view(
@@ -32,12 +63,17 @@ def cause_view(
     """Return a cause for people; `results` holds the result of every case of the group."""
     model = results[group.cases[0]]
     told = tuple(_foresee(group.cause, (results[case] for case in group.cases), known))
-    repro = commands(group.cases[0]) if again is None else again
+    repro = commands(group.cases[0], known.results) if again is None else again
+    entries = tuple(_defects(group, told, model.outcome, known))[:DEFECTS_NAMED]
+    links = dict.fromkeys(
+        [*_links(told, known), *(link for each in entries for link in each.issues)]
+    )
     return CauseView(
         group=group,
         ending=str(group.cause.ending),
         expectations=told,
-        issue=issue_text(group, model.outcome, side, _links(told, known), repro),
+        defects=entries,
+        issue=issue_text(group, model.outcome, side, links, repro),
         commands=repro,
         kind=kind,
     )
@@ -69,6 +105,38 @@ def _alone(outcome: Outcome, event: object) -> Outcome:
     if event is outcome.no_result:
         return Outcome(outcome.case, no_result=outcome.no_result)
     return Outcome(outcome.case, failure=outcome.failure)
+
+
+def _defects(
+    group: CauseGroup, told: Iterable[str], model: Outcome, known: Known
+) -> Iterable[Defect]:
+    """Find what the catalogue says: by the expectations, else by what was said or found."""
+    names = set(told)
+    named = [
+        each for each in known.defects if names & {part.expectation.name for part in each.parts}
+    ]
+    if named or names:
+        return named
+    about = [each for each in known.defects if _may_be_of(each, group.cases)]
+    answers = explain(_said(group.cause, model), about)
+    sure = [each for each in answers if each.how >= How.FOUND]
+    return [each.defect for each in sure if each.rank == sure[0].rank]
+
+
+def _may_be_of(defect: Defect, cases: Iterable[str]) -> bool:
+    """Is it about some of the cases? One that is found by a script may be about any."""
+    bare = {each.partition("@")[0] for each in cases}
+    globs = {glob.partition("@")[0] for part in defect.parts for glob in part.expectation.cases}
+    return not globs or any(fnmatchcase(case, glob) for case in bare for glob in globs)
+
+
+def _said(cause: Cause, model: Outcome) -> str:
+    """Return the traceback of a failure, or the line of the finding that the cause is."""
+    failure = model.failure
+    if failure is not None and cause_of(_alone(model, failure)) == cause:
+        return f"{failure.traceback}\n{failure.type}: {failure.message}"
+    found = (each for each in model.findings if cause_of(_alone(model, each)) == cause)
+    return next((each.what for each in found), str(cause))
 
 
 def _links(names: Iterable[str], known: Known) -> list[str]:

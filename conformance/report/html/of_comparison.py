@@ -1,14 +1,14 @@
 """The report of two runs side by side."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 from conformance.judging.comparison import LABELS, Comparison, Decision, Row
-from conformance.judging.results import Result
-from conformance.judging.summary import CauseGroup
+from conformance.judging.exchange import labels
+from conformance.judging.results import Header, Result
 from conformance.report.comparison import WORDS
 from conformance.report.comparison import upgrade as step_of
-from conformance.report.html.causes import cause_view, commands
+from conformance.report.html.causes import cause_view, commands, exchange_commands
 from conformance.report.html.marks import ABSENT, ROUND_TRIP
 from conformance.report.html.of_run import ended, place
 from conformance.report.html.view import (
@@ -38,7 +38,7 @@ def of_comparison(comparison: Comparison, known: Known) -> Page:
         sentence=_sentence(comparison),
         notes=tuple(_notes(comparison)),
         marks=ROUND_TRIP,
-        entries=tuple(_entry(row, known) for row in comparison.rows),
+        entries=tuple(_entry(row, comparison, known) for row in comparison.rows),
         causes=tuple(_causes(comparison, known, before, after)),
         sides=(before, after),
         columns=("subject", "route"),
@@ -98,7 +98,7 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _entry(row: Row, known: Known) -> Entry:
+def _entry(row: Row, comparison: Comparison, known: Known) -> Entry:
     axes = known.axes.get(row.case, {})
     place_of, column = place(row.case, known)
     if axes.get("kind") == "exchange":
@@ -119,8 +119,18 @@ def _entry(row: Row, known: Known) -> Entry:
         attempts=attempts,
         reason=no_result.reason if no_result else "",
         sides=(0, 1),
-        commands=commands(row.case.partition("@")[0]),
+        commands=_commands(row.case, comparison.before, comparison.after, known),
     )
+
+
+def _commands(row_id: str, before: Header, after: Header, known: Known) -> tuple[str, ...]:
+    """What was written before and is read after is an exchange of its own."""
+    case, wrote, _ = row_id.partition("@")
+    if not wrote:
+        return commands(case, known.results)
+    reader = labels({"before": before.versions, "after": after.versions})["after"]
+    cell = f"{row_id}>{reader}"
+    return exchange_commands(cell, case, before.versions, after.versions, known.exchange)
 
 
 def _attempts(title: str, results: tuple[Result, ...]) -> Iterator[Attempt]:
@@ -136,25 +146,17 @@ def _causes(comparison: Comparison, known: Known, before: Side, after: Side) -> 
     rows = comparison.rows
     fixed = [row for row in rows if row.label == "fixed"]
     otherwise = [row for row in rows if row.label in ("improved", "changed", "accepted", "flaky")]
-    broken, lost = comparison.broken, comparison.lost
-    yield from _views(comparison.causes(broken), broken, known, after, "Breaks")
-    yield from _views(comparison.causes(lost), lost, known, after, "Lost")
-    still = comparison.causes(otherwise)
-    yield from _views(still, otherwise, known, after, "Broken otherwise than before, or accepted")
-    yield from _views(comparison.causes_before(fixed), fixed, known, before, "Fixed", old=True)
-
-
-def _views(
-    groups: Iterable[CauseGroup],
-    rows: Iterable[Row],
-    known: Known,
-    side: Side,
-    kind: str,
-    *,
-    old: bool = False,
-) -> Iterator[CauseView]:
-    sides = {row.case: row.before if old else row.after for row in rows}
-    results = {case: attempts[0] for case, attempts in sides.items() if attempts}
-    for group in groups:
-        again = commands(group.cases[0].partition("@")[0])
-        yield cause_view(group, results, known, side, kind, again)
+    parts = (
+        ("Breaks", comparison.broken, after),
+        ("Lost", comparison.lost, after),
+        ("Broken otherwise than before, or accepted", otherwise, after),
+        ("Fixed", fixed, before),
+    )
+    for kind, found, side in parts:
+        old = side is before
+        groups = comparison.causes_before(found) if old else comparison.causes(found)
+        sides = {row.case: row.before if old else row.after for row in found}
+        results = {case: attempts[0] for case, attempts in sides.items() if attempts}
+        for group in groups:
+            again = _commands(group.cases[0], comparison.before, comparison.after, known)
+            yield cause_view(group, results, known, side, kind, again)

@@ -9,7 +9,7 @@ from conformance.judging.judge import judge
 from conformance.judging.results import Result
 from conformance.judging.signature import Cause, cause_of
 from conformance.judging.summary import CauseGroup, shared_axes
-from conformance.report.html.causes import cause_view
+from conformance.report.html.causes import cause_view, exchange_commands
 from conformance.report.html.marks import EXCHANGE, NOT_RUN
 from conformance.report.html.view import (
     Attempt,
@@ -20,14 +20,12 @@ from conformance.report.html.view import (
     Part,
     Sentence,
     Side,
-    shell_quoted,
 )
 from conformance.report.matrix import BLOCKED
 from conformance.roundtrip.outcome import Outcome
 
 NOT_USABLE = "Not usable"
 ROW = ("format", "route", "subject")
-MAIN = ("torchao", "diffusers", "torch")
 
 
 def of_exchange(results: ExchangeResults, known: Known) -> Page:
@@ -94,7 +92,7 @@ def _entry(
         attempts=tuple(_attempts(cell)),
         reason=cell.nothing.reason if cell.nothing else "",
         sides=(places["writer", cell.writer], places["reader", cell.reader]),
-        commands=commands(cell, results),
+        commands=_commands(cell, results, known),
     )
 
 
@@ -125,17 +123,10 @@ def _attempts(cell: Cell) -> Iterator[Attempt]:
             yield Attempt(title, str(verdict or "no result"), outcome)
 
 
-def commands(cell: Cell, results: ExchangeResults) -> tuple[str, ...]:
-    """Return what reproduces a cell: scripts without the suite, and the exchange of it alone."""
-    writer = _requirements(results.header.writers[cell.writer])
-    reader = _requirements(results.header.readers[cell.reader])
-    asked = f"conformance exchange -w {writer} -r {reader} -s {shell_quoted(cell.case)}"
-    return (f"conformance repro {shell_quoted(cell.id)}", f"{asked} --results again.jsonl")
-
-
-def _requirements(versions: Mapping[str, str]) -> str:
-    public = {name: version.partition("+")[0] for name, version in versions.items()}
-    return shell_quoted(" ".join(f"{each}=={public[each]}" for each in MAIN if each in public))
+def _commands(cell: Cell, results: ExchangeResults, known: Known) -> tuple[str, ...]:
+    header = results.header
+    writer, reader = header.writers[cell.writer], header.readers[cell.reader]
+    return exchange_commands(cell.id, cell.case, writer, reader, known.exchange)
 
 
 def _sentence(results: ExchangeResults) -> Sentence:
@@ -147,7 +138,7 @@ def _sentence(results: ExchangeResults) -> Sentence:
     if missing:
         parts.append(Part(NOT_RUN, missing))
     if not verdicts:
-        opening, tone = "Inconclusive: nothing was read.", "warn"
+        opening, tone = "Inconclusive, nothing was read.", "warn"
     elif bad:
         opening, tone = f"{bad} of {len(verdicts)} readings are not usable.", "bad"
     else:
@@ -158,9 +149,10 @@ def _sentence(results: ExchangeResults) -> Sentence:
 def _notes(results: ExchangeResults) -> Iterator[str]:
     blocked = sum(1 for cell in results.cells if cell.blocked_by)
     if blocked:
+        which = "1 cell" if blocked == 1 else f"{blocked} cells"
         yield (
-            f"{blocked} cells would be usable by their weights alone: config.json (c) or the "
-            "loader (l) stands before them."
+            f"{which} would be usable by the weights alone: config.json (c) or the loader (l) "
+            "stands before them."
         )
     if not results.complete:
         yield "The exchange was broken off; `conformance exchange --resume` goes on."
@@ -204,6 +196,6 @@ def _view(
     outcomes = {each: cell.readings.loader for each, cell in by_id.items() if cell.readings}
     judged = {each: Result(outcome, judge(outcome, ())) for each, outcome in outcomes.items()}
     reader = Side(f"reader {first.reader}", results.header.readers[first.reader])
-    again = commands(first, results)
+    again = _commands(first, results, known)
     view = cause_view(group, judged, known, reader, NOT_USABLE, again)
     return replace(view, ending=str(verdict))

@@ -1,6 +1,6 @@
 """The report of a run."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from conformance.judging.judge import Judgement
 from conformance.judging.results import Result, Results
@@ -97,7 +97,7 @@ def _entry(result: Result, known: Known) -> Entry:
         attempts=(Attempt("", ended(judgement), outcome, judgement),),
         reason=outcome.no_result.reason if outcome.no_result else "",
         sides=(0,),
-        commands=commands(outcome.case),
+        commands=commands(outcome.case, known.results),
     )
 
 
@@ -105,8 +105,7 @@ def _sentence(results: Results) -> Sentence:
     tally = results.tally
     complete = results.footer.complete
     opening, tone = OPENINGS[exit_code(tally, results.footer.unused, complete=complete)]
-    counts = {**tally.verdicts, **tally.no_results}
-    parts = [Part(str(name), count, f"status={name}") for name, count in counts.items() if count]
+    parts = _parts(tally.verdicts.items(), tally.no_results.items())
     missing = results.header.planned - tally.cases
     if missing:
         parts.append(Part(NOT_RUN, missing))
@@ -116,6 +115,12 @@ def _sentence(results: Results) -> Sentence:
     query = "alert=1" if tally.unexpected else ""
     total = max(results.header.planned, tally.cases)
     return Sentence(opening, tone, tuple(parts), total, query=query)
+
+
+def _parts(*counts: Iterable[tuple[str, int]]) -> list[Part]:
+    return [
+        Part(str(name), count, f"status={name}") for each in counts for name, count in each if count
+    ]
 
 
 def _notes(results: Results) -> Iterator[str]:
@@ -134,7 +139,8 @@ def _notes(results: Results) -> Iterator[str]:
 def _causes(results: Results, known: Known, side: Side) -> tuple[CauseView, ...]:
     """What is not as expected first, then what is declared; both worst first."""
     judged = [each.judgement for each in results.cases.values()]
-    groups = causes_worst_first(judged, known.axes)
+    measured = [each.case for each in judged if each.verdict is not None]
+    groups = causes_worst_first(judged, known.axes, measured or None)
     told = [each for each in groups if not _is_quiet(each)]
     told.sort(key=lambda group: not group.unexpected)
     return tuple(

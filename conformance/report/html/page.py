@@ -15,11 +15,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from conformance import __version__
 from conformance.report.html.island import island
 from conformance.report.html.plots import LABEL, ROW, WIDTH, plots
+from conformance.report.html.signs import signs
 from conformance.report.html.view import CauseView, Page, fragment, permalink
 from conformance.report.text import printable
 
@@ -44,6 +45,8 @@ def render(page: Page) -> str:
             data=Markup(island(page)),
             causes=[(kind, list(views)) for kind, views in groupby(_numbered(page), _kind)],
             bar=_bar(page),
+            endings={*(each.now for each in page.entries), *(each.was for each in page.entries)},
+            signs=signs(page),
             versions=versions(page),
             plots=plots(page),
             suite=__version__,
@@ -69,7 +72,9 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=_finalized,
     )
-    made.filters.update(fragment=fragment, permalink=permalink, web=web_link, number=_number)
+    made.filters.update(
+        fragment=fragment, permalink=permalink, web=web_link, number=_number, ticked=ticked
+    )
     made.globals.update(
         CAUSES_OPEN=CAUSES_OPEN, CASES_NAMED=CASES_NAMED, LABEL=LABEL, WIDTH=WIDTH, ROW=ROW
     )
@@ -88,6 +93,17 @@ def web_link(text: str) -> str:
     except ValueError:
         return ""
     return text if parts.scheme in ("http", "https") and parts.netloc else ""
+
+
+def ticked(text: str) -> Markup:
+    """Return text as markup in which `this` is code; a tick that stands alone is a tick."""
+    parts = printable(text).split("`")
+    if len(parts) % 2 == 0:
+        return escape(printable(text))
+    code = Markup("<code>{}</code>")
+    return Markup("").join(
+        code.format(part) if at % 2 else escape(part) for at, part in enumerate(parts)
+    )
 
 
 def _number(count: int) -> str:

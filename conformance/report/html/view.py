@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
+from conformance.judging.defects import Defect
 from conformance.judging.expectations import Expectation
 from conformance.judging.judge import Judgement
 from conformance.judging.summary import CauseGroup
@@ -22,6 +23,12 @@ class Known:
     """By name, those of every version."""
     floors: Mapping[str, float] = field(default_factory=dict)
     """The lowest SQNR that a scheme may have, in dB, by scheme."""
+    defects: tuple[Defect, ...] = ()
+    """The catalogue of known defects."""
+    results: str = ""
+    """The file with the results of round trips, for commands that people copy."""
+    exchange: str = ""
+    """The file with the readings of an exchange, likewise."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +111,8 @@ class CauseView:
     ending: str
     expectations: tuple[str, ...]
     """Names of those that foresee it."""
+    defects: tuple[Defect, ...]
+    """Entries of the catalogue that it is."""
     issue: str
     """Markdown, ready for a tracker."""
     commands: tuple[str, ...]

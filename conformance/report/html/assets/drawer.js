@@ -35,13 +35,16 @@ function head(entry) {
   return make("div", {class: "head"},
     make("div", {class: "tools"}, step(-1, "‹", "Previous case"), step(1, "›", "Next case"), link,
       make("button", {type: "button", class: "close", onclick: closeDrawer}, "Close")),
-    make("h2", {}, entry.id),
+    make("h2", {}, foldable(entry.id)),
     make("div", {class: "ending"}, ended,
       entry.label ? make("b", {}, entry.label) : null,
       entry.alert ? make("span", {class: "alarm"}, entry.alert) : null,
       entry.cause >= 0 ? make("a", {href: `#cause-${entry.cause}`,
         onclick: (event) => { event.preventDefault(); toCause(entry.cause); }}, "its cause") : null));
 }
+
+// A long id breaks between its segments.
+const foldable = (id) => id.split(/(?<=[.@>,])/).flatMap((part) => [part, make("wbr")]);
 
 const chip = (ending) => make("span", {class: `chip ${toneOf(ending)}`}, ending);
 
@@ -88,9 +91,15 @@ function ladder(attempt) {
     return make("li", {class: kind, title: (times.get(stage) || []).map((step) =>
       `${step.reader} process: ${step.ms} ms`).join(", ")},
     `${sign} ${stage}`, make("span", {class: "unseen"}, ` ${words}`),
-    (times.get(stage) || []).map((step) => make("span", {},
-      `${step.reader === "fresh" ? "fresh " : ""}${milliseconds(step.ms)}`)));
+    byProcess(times.get(stage) || []).map(([reader, ms]) => make("span", {},
+      `${reader === "fresh" ? "fresh " : ""}${milliseconds(ms)}`)));
   }));
+}
+
+function byProcess(steps) {
+  const sums = new Map();
+  for (const step of steps) sums.set(step.reader, (sums.get(step.reader) || 0) + step.ms);
+  return [...sums];
 }
 
 const milliseconds = (ms) => ms >= 1000 ? `${(ms / 1000).toFixed(1)} s` : ms >= 10 ? `${ms.toFixed(0)} ms` : `${ms.toFixed(1)} ms`;

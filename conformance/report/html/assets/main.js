@@ -22,8 +22,9 @@ function toggle(chosen, name) {
 // A choice for every axis that has one.
 function drawSelects() {
   const place = document.getElementById("selects");
-  for (const axis of packed.axes) {
-    const values = [...new Set(entries.map((entry) => entry.axes[axis]))].filter(Boolean);
+  const valueOf = (entry, name) => name === "change" ? entry.label : entry.axes[name];
+  for (const axis of ["change", ...packed.axes]) {
+    const values = [...new Set(entries.map((entry) => valueOf(entry, axis)))].filter(Boolean);
     if (values.length < 2) continue;
     place.append(make("label", {}, make("span", {}, axis), make("select", {
       "data-axis": axis, onchange: (event) => go({filters: {[axis]: event.target.value}}, {replace: true}),
@@ -100,6 +101,19 @@ document.getElementById("theme").addEventListener("click", () => {
     : matchMedia("(prefers-color-scheme: dark)").matches;
   themed(dark ? "light" : "dark");
   try { localStorage.setItem("conformance-theme", root.dataset.theme); } catch { /* likewise */ }
+});
+
+// Paper cannot be unfolded.
+window.addEventListener("beforeprint", () => {
+  for (const each of document.querySelectorAll("details.more:not([open])")) {
+    each.open = each.dataset.printed = true;
+  }
+});
+window.addEventListener("afterprint", () => {
+  for (const each of document.querySelectorAll("details[data-printed]")) {
+    each.open = false;
+    delete each.dataset.printed;
+  }
 });
 
 window.addEventListener("hashchange", update);

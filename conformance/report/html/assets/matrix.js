@@ -8,6 +8,8 @@ for (const entry of entries) {
 }
 const cellAt = new Map(entries.map((each) => [`${pairOf(each.row)}\u0002${pairOf(each.column)}`, each]));
 let shown = [];
+// Columns beyond which cells stand close and heads upright.
+const MANY = 16;
 
 function grouped(keys) {
   const groups = new Map();
@@ -63,6 +65,7 @@ function drawMatrix() {
       drawRow(row, columns, found)))));
   grid.replaceChildren(heads(columns), ...body);
   grid.classList.toggle("empty", !rows.length);
+  grid.classList.toggle("dense", columns.length > MANY);
   const first = grid.querySelector("tbody .scheme");
   if (first) grid.style.setProperty("--first", `${first.getBoundingClientRect().width}px`);
   rove(state.open && shown.flat().find((each) => each.dataset.id === state.open));
@@ -80,7 +83,7 @@ function heads(columns) {
         {class: "group", scope: "colgroup", colspan: own.length, title: `${names[1]} ${group}`},
         group || "unknown"))),
     make("tr", {}, top.flatMap(([, own]) => own.map((column, at) => make("th", {
-      class: `${at ? "" : "group"} ${columns.length > 16 ? "upright" : ""}`,
+      class: `${at ? "" : "group"} ${columns.length > MANY ? "upright" : ""}`,
       scope: "col", title: `${names[2]} ${column[1]}`,
     }, column[1] || "unknown")))));
 }
