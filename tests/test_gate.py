@@ -210,12 +210,16 @@ def test_a_full_disk_is_inconclusive_and_goes_on(shell: Shell, options: tuple[st
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("number", "ctrl_c"),
+    [(signal.SIGINT, signal.SIG_DFL), (signal.SIGTERM, signal.SIG_IGN)],
+    ids=["Ctrl-C", "SIGTERM, in the background"],
+)
 def test_broken_off_it_stops_both_runs_and_says_how_to_go_on(
-    shell: Shell, number: signal.Signals
+    shell: Shell, number: signal.Signals, ctrl_c: signal.Handlers
 ) -> None:
     cases = only(SAME, FIXED, LOST)
-    going = shell.start(*STEP, *cases, TOY_WAITS_AT=LOST)
+    going = shell.start(*STEP, *cases, ctrl_c=ctrl_c, TOY_WAITS_AT=LOST)
     wait_for(lambda: min(len(shell.lines(name)) for name in ("baseline", "candidate")) == 3)
     going.send_signal(number)
     said, _ = going.communicate(timeout=60)

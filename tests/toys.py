@@ -2,11 +2,13 @@
 
 import io
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 from unittest.mock import patch
@@ -55,7 +57,10 @@ class Shell:
             main()
         return Ran(argv, int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
-    def start(self, *arguments: str, **more: str) -> "subprocess.Popen[str]":
+    def start(
+        self, *arguments: str, ctrl_c: signal.Handlers = signal.SIG_DFL, **more: str
+    ) -> "subprocess.Popen[str]":
+        """Start the command in a process of its own, that heeds Ctrl-C or ignores it."""
         command = self.command(*arguments)
         return subprocess.Popen(
             command,
@@ -63,6 +68,7 @@ class Shell:
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            preexec_fn=partial(signal.signal, signal.SIGINT, ctrl_c),
         )
 
     def lines(self, name: str) -> list[bytes]:
