@@ -1,24 +1,17 @@
 """Commands on the toys of `fake_index.py`, as somebody types them."""
 
-import io
-import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
-from unittest.mock import patch
 
-import pytest
+from called import Ran, called
 
-from conformance.cli import main
 from conformance.versions.uv import find_uv
-
-Ran = subprocess.CompletedProcess[str]
 
 
 class Shell:
@@ -45,17 +38,8 @@ class Shell:
         if (settings := _uv_settings(given)) != self._settings:
             find_uv.cache_clear()
             Shell._settings = settings
-        argv = ["conformance", self.name, *self.common, *arguments]
-        out, err = io.StringIO(), io.StringIO()
-        with (
-            patch.dict(os.environ, given, clear=True),
-            patch.object(sys, "argv", argv),
-            redirect_stdout(out),
-            redirect_stderr(err),
-            pytest.raises(SystemExit) as ended,
-        ):
-            main()
-        return Ran(argv, int(ended.value.code or 0), out.getvalue(), err.getvalue())
+        arguments = (self.name, *self.common, *arguments)
+        return called(*arguments, where=Path.cwd(), variables=given)
 
     def start(
         self, *arguments: str, ctrl_c: signal.Handlers = signal.SIG_DFL, **more: str
