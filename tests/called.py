@@ -12,8 +12,14 @@ from unittest.mock import patch
 import pytest
 
 from conformance.cli import main
+from conformance.versions.uv import find_uv
 
 Ran = subprocess.CompletedProcess[str]
+UV_SEES = ("UV_", "PIP_")
+"""With what the names of uv's settings begin."""
+
+_found_with: dict[str, str] = {}
+"""The settings with which uv was found last; a call with others looks anew."""
 
 
 def called(
@@ -26,6 +32,7 @@ def called(
     argv = ["conformance", *arguments]
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding=encoding) for _ in range(2))
     given = os.environ if variables is None else variables
+    _look_for_uv_with({name: given[name] for name in given if name.startswith(UV_SEES)})
     with (
         pytest.MonkeyPatch.context() as patching,
         patch.dict(os.environ, dict(given), clear=True),
@@ -37,6 +44,18 @@ def called(
         with pytest.raises(SystemExit) as ended:
             main()
     return Ran(argv, int(ended.value.code or 0), _written(out), _written(err))
+
+
+def _look_for_uv_with(settings: Mapping[str, str]) -> None:
+    if settings != _found_with:
+        forget_uv()
+        _found_with.update(settings)
+
+
+def forget_uv() -> None:
+    """Let what comes after these calls find uv with its own settings."""
+    find_uv.cache_clear()
+    _found_with.clear()
 
 
 def _written(stream: io.TextIOWrapper) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from called import forget_uv
 from fake_index import (
     ADDED,
     CRASHES,
@@ -28,7 +29,7 @@ from test_compare import (
     result,
 )
 from test_verdicts import stopped
-from toys import Shell, forget_uv, wait_for
+from toys import Shell, wait_for
 from typer.testing import CliRunner
 
 from conformance.cli import app
@@ -197,6 +198,7 @@ def test_a_version_that_cannot_be_measured_is_named(shell: Shell) -> None:
     )
 
 
+@pytest.mark.slow
 def test_any_list_and_an_environment_that_cannot_be_made_is_skipped(shell: Shell) -> None:
     over = ("--over", "toy1.0", "--over", "contradicts", "--over", "toy2.0")
     done = shell.run(REGRESSED, *over)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from called import forget_uv
 from fake_index import (
     CRASHES,
     FIXED,
@@ -22,7 +23,7 @@ from fake_index import (
     environments_file,
     variables,
 )
-from toys import Shell, forget_uv, only, wait_for
+from toys import Shell, only, wait_for
 from typer.testing import CliRunner
 
 from conformance.cli import app

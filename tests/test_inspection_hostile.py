@@ -374,7 +374,7 @@ JSON = st.recursive(
 
 @given(config=JSON, quantization=JSON, index=JSON)
 @settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_no_json_makes_it_crash(tmp_path: Path, config: Any, quantization: Any, index: Any) -> None:
     saved(tmp_path)

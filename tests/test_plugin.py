@@ -222,6 +222,7 @@ def test_the_results_file_has_each_case_once(mixed: tuple[Ran, Results]) -> None
     assert results.tally.no_results[NoResultKind.SKIPPED] == 1
 
 
+@pytest.mark.slow
 def test_xdist_keeps_groups_together_and_writes_each_case_once(
     process: Suite, tmp_path: Path
 ) -> None:

@@ -7,18 +7,12 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
 
 from called import Ran, called
-
-from conformance.versions.uv import find_uv
 
 
 class Shell:
     """Runs one command on the toys, in a directory of the test."""
-
-    _settings: ClassVar[dict[str, str]] = {}
-    """With which uv was found last; the next that differs makes it look anew."""
 
     def __init__(self, name: str, given: Mapping[str, str], file: Path, directory: Path) -> None:
         self.name = name
@@ -34,12 +28,8 @@ class Shell:
 
     def run(self, *arguments: str, **more: str) -> Ran:
         """Run the command in this process, whose import is paid once; its runs are real ones."""
-        given = {**self.given, **more}
-        if (settings := _uv_settings(given)) != self._settings:
-            find_uv.cache_clear()
-            Shell._settings = settings
         arguments = (self.name, *self.common, *arguments)
-        return called(*arguments, where=Path.cwd(), variables=given)
+        return called(*arguments, where=Path.cwd(), variables={**self.given, **more})
 
     def start(
         self, *arguments: str, ctrl_c: signal.Handlers = signal.SIG_DFL, **more: str
@@ -60,16 +50,6 @@ class Shell:
         path = self.results / f"{name}.jsonl"
         lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
         return [line for line in lines if line.endswith(b"\n")]
-
-
-def forget_uv() -> None:
-    """Let what comes after these tests find uv with its own settings."""
-    find_uv.cache_clear()
-    Shell._settings = {}
-
-
-def _uv_settings(given: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in given.items() if name.startswith(("UV_", "PIP_"))}
 
 
 def only(*cases: str) -> list[str]:
