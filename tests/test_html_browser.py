@@ -42,9 +42,13 @@ class Opened:
         self.tab = context.new_page()
         self.tab.on("console", lambda message: self.said.append(message.text))
         self.tab.on("pageerror", lambda error: self.said.append(str(error)))
-        self.tab.on("dialog", lambda dialog: (self.said.append("dialog"), dialog.dismiss()))
+        self.tab.on("dialog", self._dismiss)
         self.requests = list[str]()
         self.tab.on("request", lambda request: self.requests.append(request.url))
+
+    def _dismiss(self, dialog: Any) -> None:
+        self.said.append("dialog")
+        dialog.dismiss()
 
     def at(self, fragment: str = "") -> Any:
         """Open the file anew at a fragment and return the tab, when the matrix is drawn."""

@@ -95,7 +95,14 @@ def test_every_check_has_a_look() -> None:
 def test_a_sample_is_clean_for_ruff(tmp_path: Path) -> None:
     for case in default_cases()[::71]:
         (tmp_path / f"{case.id.replace('.', '_')}.py").write_text(script(repro(case)))
-    command = ["ruff", "check", "--isolated", "--select=E,F,W,I", "--line-length=100", tmp_path]
+    command = [
+        "ruff",
+        "check",
+        "--isolated",
+        "--select=E,F,W,I",
+        "--line-length=100",
+        str(tmp_path),
+    ]
     done = subprocess.run(
         [sys.executable, "-m", *command], capture_output=True, text=True, check=False
     )

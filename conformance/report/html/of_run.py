@@ -105,8 +105,8 @@ def _sentence(results: Results) -> Sentence:
     tally = results.tally
     complete = results.footer.complete
     opening, tone = OPENINGS[exit_code(tally, results.footer.unused, complete=complete)]
-    counts = {**tally.verdicts, **tally.no_results}
-    parts = [Part(str(name), count, f"status={name}") for name, count in counts.items() if count]
+    counts = [*tally.verdicts.items(), *tally.no_results.items()]
+    parts = [Part(str(name), count, f"status={name}") for name, count in counts if count]
     missing = results.header.planned - tally.cases
     if missing:
         parts.append(Part(NOT_RUN, missing))
