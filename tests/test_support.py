@@ -129,7 +129,8 @@ def support(*outcomes: Outcome) -> Support:
         ((SKIPPED, SKIPPED), "."),
         ((SKIPPED, PASS), "=~"),
         ((HUNG, PASS), "?~"),
-        ((HUNG, CORRUPT), "?~"),
+        ((HUNG, CORRUPT), "C~"),
+        ((HUNG, BREAKS), "?~"),
         ((), "."),
     ],
 )
@@ -167,6 +168,11 @@ def test_a_scheme_whose_output_was_not_judged_is_marked() -> None:
     found = support(replace(PASS, storage_only="needs a kernel"))
     assert "| int8wo\u00b0 |" in compact(found)[2]
     assert "| `int8wo\u00b0` |" in by_route(found, "quantize_")[2]
+
+
+def test_a_case_of_another_suite_is_an_error() -> None:
+    with pytest.raises(UsageError, match="no case 'gone'"):
+        Support.of(results({"gone": PASS}, NEW))
 
 
 def test_the_reasons_are_told() -> None:

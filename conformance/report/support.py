@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from conformance.axes import registry
-from conformance.case import all_cases
+from conformance.case import all_cases, find
 from conformance.judging.judge import Judgement
 from conformance.judging.results import Results
 from conformance.judging.verdicts import Verdict, worst, worst_to_best
@@ -49,11 +49,11 @@ class Support:
         """Sort the cases of a run by their axes.
 
         Raises:
-            KeyError: the run has a case that this suite does not know.
+            UsageError: the run has a case that this suite does not know.
         """
         found: dict[tuple[str, str, str], list[Judgement]] = {}
         for name, result in results.cases.items():
-            case = all_cases()[name]
+            case = find(name)
             key = (case.scheme.name, case.route.name, case.format.name)
             found.setdefault(key, []).append(result.judgement)
         return cls(results, {key: tuple(each) for key, each in found.items()})
@@ -63,10 +63,11 @@ class Support:
         judged = self.judged.get((scheme, route, form), ())
         marks = {_mark(each) for each in judged}
         verdicts = [each.verdict for each in judged if each.verdict is not None]
-        if NO_RESULT in marks:
+        bad = worst(verdicts)
+        if NO_RESULT in marks and bad is not Verdict.CORRUPT:
             first = NO_RESULT
         else:
-            first = LETTERS[worst(verdicts)] if verdicts else NOT_MEASURED
+            first = LETTERS[bad] if verdicts else NOT_MEASURED
         return first + (MIXED if len(marks) > 1 else "")
 
     def measured(self, scheme: str) -> bool:
