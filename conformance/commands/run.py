@@ -8,10 +8,10 @@ import typer
 
 from conformance.case import default_cases
 from conformance.commands.complete import Globs, Markers
-from conformance.disk import require_space
 from conformance.judging.results import Selection
 from conformance.judging.summary import exit_code
 from conformance.report import text
+from conformance.roundtrip.disk import require_space
 from conformance.roundtrip.engine import TIMEOUT
 from conformance.runner import run_cases
 from conformance.selection import chosen, part

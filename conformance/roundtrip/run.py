@@ -48,11 +48,16 @@ def write_and_verify(
     """Write the case's checkpoint and verify it in the same process."""
     log = Log(case, Ladder(Reader.SAME, announce))
     with kept_in(log):
-        written = write(case, workshop, directory, log.ladder)
-        log.findings += written.findings
-        log.measures |= written.measures
-        log.storage_only = written.product.storage_only
+        _write(log, workshop, directory)
         _verify(log, directory, Record.load(directory))
+    return log.outcome()
+
+
+def write_only(case: Case, workshop: Workshop, directory: Path, announce: Announce) -> Outcome:
+    """Write the case's checkpoint for readers that come later."""
+    log = Log(case, Ladder(Reader.SAME, announce))
+    with kept_in(log):
+        _write(log, workshop, directory)
     return log.outcome()
 
 
@@ -64,6 +69,13 @@ def verify_again(case: Case, directory: Path, announce: Announce) -> Outcome:
         model = _verify(log, directory, record)
         log.findings += resave(case, directory, log.ladder, model, record)
     return log.outcome()
+
+
+def _write(log: Log, workshop: Workshop, directory: Path) -> None:
+    written = write(log.case, workshop, directory, log.ladder)
+    log.findings += written.findings
+    log.measures |= written.measures
+    log.storage_only = written.product.storage_only
 
 
 def _verify(log: Log, directory: Path, record: Record) -> object:
