@@ -3,8 +3,8 @@
     python tests/tutorial.py docs/tutorials/PAGE.md...    # write anew what commands print
 
 A block "```console" holds a command behind `$ ` and what it prints; a block with `title="PATH"` is
-a file. Blocks count in the order of the page, in one copy of the checkout. `...` on a line of its own stands for
-lines that the page leaves out, and is kept when the page is written anew.
+a file. They count in the order of the page, in one copy of the checkout. `...` on a line of its own
+stands for lines that the page leaves out, and is kept while the rest still matches.
 """
 
 import os
@@ -24,8 +24,10 @@ BLOCK = re.compile(
 )
 PROMPT = "$ "
 CONTINUED = "> "
-TIMES = re.compile(r"\b\d+(?:\.\d+)? (?:ms|s)\b|\bin \d+\.\d+s\b")
-"""Of stages, of a gate, of pytest."""
+VARIES = re.compile(
+    r"\b\d+(?:\.\d+)? (?:ms|s)\b|\bin \d+\.\d+s\b"  # times of stages, of a gate, of pytest
+    r"|(?<=\d)\+(?:cpu|cu\d+)\b|(?<=\b3\.\d\d)\.\d+\b"  # the build of torch, the patch of Python
+)
 WIDTH = "100"
 
 
@@ -75,13 +77,13 @@ def done(step: Step, folder: Path, environment: Mapping[str, str]) -> str:
 
 
 def matches(shown: str, said: str) -> bool:
-    """Did a command print what the page shows, but for times, spaces and what is left out?"""
+    """Did a command print what the page shows, but for times, builds, spaces and what is left out?"""
     parts = [re.escape(_words(each)) for each in re.split(r"^\.\.\.$", shown, flags=re.MULTILINE)]
     return re.fullmatch(".*".join(parts), _words(said), re.DOTALL) is not None
 
 
 def _words(text: str) -> str:
-    return " ".join(TIMES.sub("", text).split())
+    return " ".join(VARIES.sub("", text).split())
 
 
 def checkout(folder: Path) -> Mapping[str, str]:
