@@ -165,7 +165,7 @@ def test_building_leaves_no_trace(name: str, capfd: pytest.CaptureFixture[str]) 
     assert capfd.readouterr() == ("", "")
 
 
-class Buffered(torch.nn.Module):
+class Buffered(torch.nn.Module):  # type: ignore[misc]
     """A model as diffusers makes some: with a table in float32 that is saved."""
 
     def __init__(self) -> None:

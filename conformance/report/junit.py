@@ -144,7 +144,7 @@ def _suite(number: int, name: str, tests: Iterable[Test], results: Results) -> E
         timestamp=results.header.started[:19],
         tests=str(len(members)),
         time=_seconds(sum(test.seconds for test in members)),
-        **counts,
+        **counts,  # type: ignore[arg-type]  # the stub takes the names for those of `attrib`
     )
     properties = SubElement(suite, "properties")
     for key, value in {**results.header.versions, **results.header.hardware}.items():
