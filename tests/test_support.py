@@ -1,7 +1,9 @@
 """The support tables: they say what was measured, and the documents hold what the tables say."""
 
 import lzma
+import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +28,14 @@ from conformance.judging.results import Results, read_results
 from conformance.judging.signature import cause_of, signature, without_paths
 from conformance.judging.verdicts import Verdict
 from conformance.report import tables
-from conformance.report.support import LETTERS, Support, by_route, compact, not_measured
+from conformance.report.support import (
+    LETTERS,
+    SCHEMES_SHOWN,
+    Support,
+    by_route,
+    compact,
+    not_measured,
+)
 from conformance.roundtrip.checks import check_names
 from conformance.roundtrip.outcome import Failure, Outcome, Stage
 
@@ -144,17 +153,66 @@ def test_every_verdict_has_its_own_letter() -> None:
 
 
 @given(st.dictionaries(st.sampled_from(sorted(all_cases())[:200]), st.sampled_from([PASS, BREAKS])))
-def test_a_scheme_is_in_the_tables_or_among_those_not_measured(
-    measured: dict[str, Outcome],
-) -> None:
+def test_a_scheme_is_measured_or_among_those_not_measured(measured: dict[str, Outcome]) -> None:
     found = Support.of(results(measured, NEW))
-    named = Counter(
-        name
-        for lines in (compact(found), not_measured(found))
-        for line in lines[2:]
-        for name in line.split(" | ")[0].removeprefix("| ").split(", ")
-    )
-    assert named == Counter(registry.schemes().keys())
+    rows = [line.split(" | ")[0].removeprefix("| ") for line in not_measured(found)[2:]]
+    named = Counter(name for row in rows for name in row.split(", "))
+    assert named == Counter(name for name in registry.schemes() if not found.measured(name))
+
+
+ROW = re.compile(r"\| (?P<names>.+?)(?: and (?P<more>\d+) more)? \| (?P<cells>.*) \|")
+
+
+def rows_of(found: Support) -> Iterator[tuple[list[str], int, list[str]]]:
+    """Yield named schemes, how many more, and cells of each row of the small table."""
+    for line in compact(found)[2:]:
+        row = ROW.fullmatch(line)
+        assert row, line
+        yield row["names"].split(", "), int(row["more"] or 0), row["cells"].split(" | ")
+
+
+@given(st.dictionaries(st.sampled_from(sorted(all_cases())[:900]), st.sampled_from([PASS, BREAKS])))
+def test_the_small_table_has_every_measured_scheme_once(measured: dict[str, Outcome]) -> None:
+    found = Support.of(results(measured, NEW))
+    rows = list(rows_of(found))
+    named = [name for names, _, _ in rows for name in names]
+    assert len({*named}) == len(named)
+    assert all(map(found.measured, named))
+    counted = len(named) + sum(more for _, more, _ in rows)
+    assert counted == sum(1 for name in registry.schemes() if found.measured(name))
+
+
+def test_the_small_table_says_what_came_back() -> None:
+    outcomes = {
+        each.id: BREAKS if each.format.name.startswith("pickle") else PASS
+        for each in default_cases()
+        if each.scheme.name in ("int8wo", "float8wo") and each.route.name == "quantize_"
+    }
+    corrupt = {each.id: CORRUPT for each in default_cases() if each.scheme.name == "nf4"}
+    found = Support.of(results({**outcomes, **corrupt}, NEW))
+    head, _, *rows = compact(found)
+    broken = "**load-failed** / not measured"
+    fine = "pass / not measured"
+    others = ", ".join(form for form in FORMATS if not form.startswith("pickle"))
+    assert head == f"| schemes | pickle, pickle-sharded | {others} |"
+    assert rows == [
+        f"| float8wo, int8wo | {broken} | {fine} |",
+        "| nf4 | **corrupt** | **corrupt** |",
+    ]
+
+
+def test_a_long_row_names_plain_names_and_counts_the_rest() -> None:
+    found = Support.of(results({each.id: PASS for each in default_cases()}, NEW))
+    ((names, more, cells),) = rows_of(found)
+    assert cells == ["pass"]
+    assert len(names) + more == len(registry.schemes())
+    assert len(names) == SCHEMES_SHOWN
+    assert not [name for name in names if "-" in name]
+
+
+def test_a_mixed_cell_keeps_its_mark() -> None:
+    ((_, _, cells),) = rows_of(support(BREAKS, PASS))
+    assert cells[0] == "**load-failed**~ / not measured"
 
 
 def test_no_cell_says_more_than_its_cases() -> None:
@@ -228,7 +286,7 @@ def test_results_are_kept_and_the_documents_written(tmp_path: Path) -> None:
         tmp_path / each for each in (tables.COMMITTED, *tables.DOCUMENTS)
     ]
     assert tables.committed(tmp_path) == read_results(measured)
-    assert "`= .`" in (tmp_path / "README.md").read_text()
+    assert "| pass / not measured |" in (tmp_path / "README.md").read_text()
 
 
 # Packed results

@@ -77,7 +77,7 @@ def done(step: Step, folder: Path, environment: Mapping[str, str]) -> str:
 
 
 def matches(shown: str, said: str) -> bool:
-    """Did it print what the page shows, but for times, builds, spaces and what is left out?"""
+    """Did a command print what the page shows, but for times, builds, spaces and gaps?"""
     parts = [re.escape(_words(each)) for each in re.split(r"^\.\.\.$", shown, flags=re.MULTILINE)]
     return re.fullmatch(".*".join(parts), _words(said), re.DOTALL) is not None
 

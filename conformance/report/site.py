@@ -56,6 +56,7 @@ def navigation() -> list[Mapping[str, Any]]:
     """Return what stands in the menu, in this order."""
     return [
         {"Home": "index.md"},
+        {"Use it": "use.md"},
         {"Tutorials": [f"tutorials/{name}.md" for name in TUTORIALS]},
         {"Measured": ["support.md", "exchange.md", "defects.md"]},
         {"Checks": ["checks.md", *(f"checks/{each.name}.md" for each in all_checks())]},

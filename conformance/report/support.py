@@ -1,6 +1,6 @@
 """What came back, by scheme, route and format: support tables. Reads results; runs nothing."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from conformance.axes import registry
@@ -28,12 +28,20 @@ MIXED = "~"
 """Not all subjects ended alike: the letter is the worst."""
 UNJUDGED = "\u00b0"
 """Behind a scheme: its kernel is not there, so its tensors were built and stored, not used."""
-LEGEND = (
-    ", ".join(f"`{letter}` {verdict}" for verdict, letter in LETTERS.items())
-    + f", `{NO_RESULT}` no result, `{NOT_MEASURED}` not measured; "
-    f"`{MIXED}` behind a letter: the worst, of subjects that did not end alike; "
+BY_LETTER: Mapping[str, str] = {
+    **{letter: str(verdict) for verdict, letter in LETTERS.items()},
+    NO_RESULT: "no result",
+    NOT_MEASURED: "not measured",
+}
+HARMLESS = (Verdict.PASS, Verdict.REFUSED, Verdict.ALTERED)
+HARMFUL = frozenset(letter for verdict, letter in LETTERS.items() if verdict not in HARMLESS)
+SCHEMES_SHOWN = 6
+"""Named in a row of the small table."""
+BEHIND = (
+    f"`{MIXED}` behind it: the worst, of subjects that did not end alike; "
     f"`{UNJUDGED}` behind a scheme: this machine lacks its kernel, so no output was judged"
 )
+LEGEND = f"{', '.join(f'`{letter}` {word}' for letter, word in BY_LETTER.items())}; {BEHIND}"
 Row = tuple[str, ...]
 
 
@@ -110,17 +118,38 @@ def verdict_table(results: Results, words: Mapping[Verdict, str]) -> list[str]:
 
 
 def compact(support: Support) -> list[str]:
-    """Return one table: schemes that came to the same share a row, both routes share a cell."""
-    routes, forms = tuple(registry.routes()), tuple(registry.formats())
+    """Return one small table: schemes that came to the same share a row, formats a column."""
     alike: dict[Row, list[str]] = {}
     for scheme in _measured(support):
-        row = tuple(
-            " ".join(support.letter(scheme, route, form) for route in routes) for form in forms
-        )
-        alike.setdefault(row, []).append(support.named(scheme))
+        row = tuple(_said(support, scheme, form) for form in registry.formats())
+        alike.setdefault(row, []).append(scheme)
     largest = sorted(alike.items(), key=lambda pair: -len(pair[1]))
-    rows = ((", ".join(names), *(f"`{each}`" for each in row)) for row, names in largest)
-    return table(("schemes", *forms), rows)
+    columns: dict[Row, list[str]] = {}
+    for index, form in enumerate(registry.formats()):
+        columns.setdefault(tuple(row[index] for row, _ in largest), []).append(form)
+    head = ("schemes", *(", ".join(forms) for forms in columns.values()))
+    names = (_few(support, names) for _, names in largest)
+    return table(head, zip(names, *columns, strict=True))
+
+
+def _said(support: Support, scheme: str, form: str) -> str:
+    """Return what each route came to, in words; in one, where all came to the same."""
+    letters = (support.letter(scheme, route, form) for route in registry.routes())
+    return " / ".join(dict.fromkeys(map(_word, letters)))
+
+
+def _word(letter: str) -> str:
+    word = BY_LETTER[letter[0]]
+    return f"**{word}**{letter[1:]}" if letter[0] in HARMFUL else word + letter[1:]
+
+
+def _few(support: Support, schemes: Sequence[str]) -> str:
+    """Name some of the schemes, those with plain names first, and count the others."""
+    plain_first = sorted(schemes, key=lambda name: "-" in name)
+    more = len(schemes) - SCHEMES_SHOWN
+    shown = schemes if more < 2 else plain_first[:SCHEMES_SHOWN]
+    named = ", ".join(map(support.named, shown))
+    return f"{named} and {more} more" if more > 1 else named
 
 
 def by_route(support: Support, route: str) -> list[str]:

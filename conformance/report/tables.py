@@ -17,6 +17,7 @@ from conformance.judging.packed import packed
 from conformance.judging.results import Results, read_results
 from conformance.judging.verdicts import Verdict
 from conformance.report.support import (
+    BEHIND,
     LEGEND,
     Support,
     by_route,
@@ -48,10 +49,11 @@ def _counts(support: Support) -> list[str]:
 
 
 def _compact(support: Support) -> list[str]:
-    routes = " and ".join(f"`{name}`" for name in registry.routes())
+    routes = " / ".join(f"`{name}`" for name in registry.routes())
     missing = sum(1 for scheme in registry.schemes() if not support.measured(scheme))
     told = f"{missing} of {len(registry.schemes())} schemes were not measured."
-    return [f"In a cell: {routes}. {LEGEND}.", "", *compact(support), "", told]
+    legend = f"In a cell: {routes}, or one word where they came to the same; {BEHIND}."
+    return [*compact(support), "", legend, told]
 
 
 def _routes(support: Support) -> list[str]:
