@@ -32,6 +32,11 @@ COMMANDS = (
     Lazy("inspect", "inspect", "Tell what a checkpoint is, and who can read it."),
     Lazy("record", "own", "Record what a checkpoint of yours gives today."),
     Lazy("verify", "own", "Does a checkpoint of yours still come back as it was recorded?"),
+    Lazy(
+        "damage",
+        "damage",
+        "Damage checkpoints, and tell what their loaders make of it.",
+    ),
     Lazy("bench", "bench", "Measure what the suite costs."),
 )
 """Every command: its name, its module in `conformance.commands`, and what `--help` says of it.
