@@ -37,6 +37,11 @@ COMMANDS = (
         "damage",
         "Damage checkpoints, and tell what their loaders make of it.",
     ),
+    Lazy(
+        "past",
+        "past",
+        "Save where something was saved before or a save was broken off, and tell what is loaded.",
+    ),
     Lazy("bench", "bench", "Measure what the suite costs."),
 )
 """Every command: its name, its module in `conformance.commands`, and what `--help` says of it.

@@ -29,7 +29,7 @@ def stand_in(connection: Connection, _log: str) -> None:
     """Does what the file says, and reads everything else as what it is."""
     spoiled = ""
     while (request := connection.recv()) is not None:
-        said = Path(request[1], "m.xyz").read_text(encoding="utf-8")
+        said = Path(request[1], "m.xyz").read_text(encoding="utf-8").strip()
         if said == "die":
             os._exit(7)
         if said == "hang":
@@ -40,7 +40,7 @@ def stand_in(connection: Connection, _log: str) -> None:
             connection.send({"error": ["OSError", said], "memory": said == "bloat"})
             continue
         facts = {"w": {"inner": {"data": {"digest": spoiled + said}}, "pid": ""}}
-        connection.send({"loaded": facts, "config": {}, "warned": ""})
+        connection.send({"loaded": facts, "config": {}, "warned": []})
         if said == "die when called":
             os._exit(7)
         connection.send({"output": "f"})
@@ -50,13 +50,13 @@ def unsteady(connection: Connection, _log: str) -> None:
     """Never reads the same twice."""
     while connection.recv() is not None:
         connection.send(
-            {"loaded": {"w": {"inner": {}, "at": time.time()}}, "config": {}, "warned": ""}
+            {"loaded": {"w": {"inner": {}, "at": time.time()}}, "config": {}, "warned": []}
         )
         connection.send({"output": "f"})
 
 
 def become(said: str) -> Mutation:
-    return Mutation(Kind.ANYWHERE, said, edited("m.xyz", partial(_instead, said.encode())))
+    return Mutation(Kind.ANYWHERE, said, edited("m.xyz", partial(_instead, f"{said} ".encode())))
 
 
 def _instead(other: bytes, _data: bytes) -> bytes:
@@ -98,7 +98,7 @@ def test_each_gets_its_fate_and_the_next_one_is_unharmed(bench: Bench) -> None:
 
 def test_a_hang_ends(bench: Bench) -> None:
     read_all(bench, "whole")
-    bench.timeout = 0.5
+    bench.desk.timeout = 0.5
     found = bench.results(TARGET, [become("hang")])
     assert [each.no_result for each in found] == ["timeout"]
 
@@ -165,7 +165,8 @@ EACH = 22
 
 @pytest.fixture(scope="module")
 def there() -> dict[str, Target]:
-    return {each.case.format.name: each for each in targets(default_cases())}
+    made = list(targets(default_cases()))
+    return {each.case.format.name: each for each in made if isinstance(each, Target)}
 
 
 FORMATS = [each.format.name for each in default_cases()]

@@ -71,7 +71,7 @@ def test_bits_do_not_hide_behind_another_device_or_name() -> None:
 
 
 def test_a_model_that_cannot_be_called_says_why() -> None:
-    found = judged(replace(WHOLE, output="RuntimeError: shape (4, 8) is wrong", warned="uh"))
+    found = judged(replace(WHOLE, output="RuntimeError: shape (4, 8) is wrong", warned=("uh",)))
     assert (found.fate, found.differs) == (Fate.SILENT, (Differs.OUTPUT,))
     assert found.called == "RuntimeError: shape (#) is wrong"
     assert found.warned
@@ -100,7 +100,7 @@ def test_a_message_is_one_short_line(message: str) -> None:
 # The file
 
 VERSIONS = {"torch": "2.13.0", "python": "3.11.7"}
-HEADER = Header(VERSIONS, 0, {CASE: 3, OTHER: 1}, "2026-11-25T10:00:00+00:00")
+HEADER = Header(VERSIONS, 0, {CASE: 3, OTHER: 1}, "2026-11-25T10:00:00+00:00", {})
 FOUND = (
     Result(CASE, "payload-bit", "a@1.0", Fate.SILENT, differs=(Differs.BITS, Differs.OUTPUT)),
     Result(CASE, "payload-bit", "a@2.0", Fate.DETECTED, error="RuntimeError: crc", inspected=True),

@@ -207,7 +207,7 @@ HEADERS = {
 def test_a_header_that_makes_no_sense_is_one_error(tmp_path: Path, header: bytes) -> None:
     path = tmp_path / "m.safetensors"
     path.write_bytes(struct.pack("<Q", len(header)) + header + b"x")
-    with pytest.raises(ValueError, match=r"m\.safetensors|utf-8"):
+    with pytest.raises(ValueError, match=r"^m\.safetensors: "):
         list(safetensors_pieces(path))
 
 

@@ -4,6 +4,7 @@ A file may be damaged or hostile: whatever is in it, that is a `ValueError`, and
 memory than the file is long.
 """
 
+import errno
 import json
 import struct
 import zipfile
@@ -21,6 +22,8 @@ import xxhash
 HEADER = 100 * 2**20
 """Bytes of a safetensors header; the format allows no more."""
 DAMAGE = (
+    json.JSONDecodeError,
+    UnicodeDecodeError,
     zipfile.BadZipFile,
     zlib.error,
     struct.error,
@@ -33,7 +36,7 @@ DAMAGE = (
     RecursionError,
     RuntimeError,
 )
-"""What reading a damaged file may end in, beside `ValueError`."""
+"""What reading a damaged file may end in, beside our own `ValueError`."""
 
 
 @contextmanager
@@ -45,6 +48,10 @@ def readable(path: Path) -> Iterator[None]:
     """
     try:
         yield
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # that is a place before the beginning of the file
+            raise
+        raise ValueError(f"{path.name}: damaged (it names a place that is none)") from error
     except DAMAGE as error:
         raise ValueError(f"{path.name}: damaged ({type(error).__name__}: {error})") from error
 

@@ -11,7 +11,15 @@ import typer
 from conformance.case import select
 from conformance.commands.complete import Globs
 from conformance.commands.options import AsJson
-from conformance.damage.bench import CHECKPOINT, TIMEOUT, HarnessError, lay, targets
+from conformance.damage.bench import (
+    CHECKPOINT,
+    TIMEOUT,
+    HarnessError,
+    Target,
+    Unwritten,
+    lay,
+    targets,
+)
 from conformance.damage.fate import Result
 from conformance.damage.mutation import slug
 from conformance.damage.results import Damage, Header, Writer
@@ -65,15 +73,18 @@ def command(
     """Damage checkpoints, and tell what their loaders make of it."""
     cases = select(globs) if globs else default_cases()
     with err.status("writing the checkpoints"):
-        asked = [
-            job for each in targets(cases) for job in jobs(each, count, seed, tuple(only or ()))
-        ]
+        made = list(targets(cases))
+    there = [each for each in made if isinstance(each, Target)]
+    lacking = {each.case.id: each.reason for each in made if isinstance(each, Unwritten)}
+    for case, reason in lacking.items():
+        text.show(err, text.line(f"not damaged: {case}: {reason}"))
+    asked = [job for each in there for job in jobs(each, count, seed, tuple(only or ()))]
     if not asked:
-        raise UsageError("no mutation is called so; `conformance damage --count 1` names some")
+        raise UsageError("there is nothing to damage; see why above, or give other globs")
     if kept is not None:
         _keep(asked, kept)
         return
-    header = Header(observed_versions(), seed, _planned(asked), now())
+    header = Header(observed_versions(), seed, _planned(asked), now(), lacking)
     damage = Damage(header, tuple(_measured(asked, workers, timeout, results, header)))
     print(json.dumps(as_json(damage), indent=1)) if as_json_ else text.show(out, shown(damage))
     where = "results" if damage.complete else "partial results"

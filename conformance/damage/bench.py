@@ -11,9 +11,10 @@ from typing import Any
 from conformance.axes.files import weight_files
 from conformance.case import Case
 from conformance.damage import writing
+from conformance.damage.desk import Desk
 from conformance.damage.fate import Reading, Result, result
 from conformance.damage.mutation import Files, Mutation
-from conformance.damage.reading import LOADED, MARK, reader
+from conformance.damage.reading import MARK, reader
 from conformance.damage.regions import is_safetensors
 from conformance.damage.tensorfiles import canonical
 from conformance.errors import UsageError
@@ -23,7 +24,7 @@ from conformance.inspection.whole import checkpoints
 from conformance.roundtrip import worker
 from conformance.roundtrip.checkpoint import contents
 from conformance.roundtrip.engine import EndedError, Worker
-from conformance.roundtrip.outcome import NoResult, NoResultKind
+from conformance.roundtrip.outcome import Failure
 
 TIMEOUT = 30.0
 """Seconds for one reading; an undamaged one takes a tenth of one."""
@@ -45,11 +46,19 @@ class Target:
     stale: Files
 
 
-def targets(cases: list[Case]) -> Iterator[Target]:
+@dataclass(frozen=True)
+class Unwritten:
+    """A case of which there is no checkpoint, and why."""
+
+    case: Case
+    reason: str
+
+
+def targets(cases: list[Case]) -> Iterator[Target | Unwritten]:
     """Write each case and yield its files.
 
     Raises:
-        UsageError: a case cannot be written here.
+        UsageError: the libraries under test do not import.
     """
     with tempfile.TemporaryDirectory(prefix="conformance-") as name:
         process = Worker(writing.writer, name)
@@ -60,19 +69,16 @@ def targets(cases: list[Case]) -> Iterator[Target]:
             process.close()
 
 
-def _written(process: Worker, case: Case, place: Path) -> Target:
+def _written(process: Worker, case: Case, place: Path) -> Target | Unwritten:
     process.send((case.id, str(place)))
-    for _ in writing.SEEDS:
-        try:
-            outcome = process.outcome(WRITING)
-        except EndedError as ended:
-            raise UsageError(f"{case.id} cannot be written: {ended}; leave it out") from None
-        ended_by = outcome.failure or outcome.no_result
-        if ended_by is not None:
-            reason = getattr(ended_by, "message", "") or getattr(ended_by, "reason", "")
-            raise UsageError(
-                f"{case.id} cannot be written here: {reason.splitlines()[-1]}; leave it out"
-            )
+    try:
+        outcomes = [process.outcome(WRITING) for _ in writing.SEEDS]
+    except EndedError as ended:
+        raise UsageError(f"writing {case.id}: {ended}; leave it out") from None
+    for broken in (each.failure or each.no_result for each in outcomes):
+        if broken is not None:
+            said = broken.message if isinstance(broken, Failure) else broken.reason
+            return Unwritten(case, said.strip().partition("\n")[0])
     whole, stale = (files_in(place / name / CHECKPOINT) for name in writing.SEEDS)
     return Target(case, whole, stale)
 
@@ -95,16 +101,15 @@ class Bench:
     """One reader at work; a dead, bloated or spoiled one is replaced."""
 
     def __init__(self, timeout: float = TIMEOUT, target: Any = reader) -> None:
-        self.timeout, self._target = timeout, target
         self.place = Path(tempfile.mkdtemp(prefix="conformance-"))
-        self._worker: Worker | None = None
+        self.desk = Desk(target, self.place / worker.LOG, timeout)
         self._wanted: dict[str, Reading] = {}
 
     def __enter__(self) -> "Bench":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._replace()
+        self.desk.close()
         shutil.rmtree(self.place, ignore_errors=True)
 
     def results(self, target: Target, mutations: list[Mutation]) -> list[Result]:
@@ -121,10 +126,10 @@ class Bench:
 
     def _alone(self, target: Target, mutation: Mutation, wanted: Reading) -> Result:
         """Read in a process of its own, and see whether it reads the undamaged one afterwards."""
-        self._replace()
+        self.desk.close()
         found = self._judged(target, mutation, wanted)
         spoils = self._read(target, target.files) != wanted
-        self._replace()
+        self.desk.close()
         return replace(found, spoils=spoils)
 
     def _control(self, target: Target) -> Reading:
@@ -132,7 +137,8 @@ class Bench:
         if case not in self._wanted:
             first, second = (self._read(target, target.files) for _ in range(2))
             if first.tensors is None or first != second:
-                said = first.error or first.no_result or "two readings differ"
+                said = first.error and ": ".join(first.error)
+                said = said or str(first.no_result or "two readings differ")
                 raise HarnessError(f"{case} is not read as it was written: {said}")
             self._wanted[case] = first
         return self._wanted[case]
@@ -155,42 +161,14 @@ class Bench:
         return there
 
     def _read(self, target: Target, files: Files) -> Reading:
+        """Read files; in a new process after the undamaged ones, which make it warn of imports."""
+        if self.desk.new:
+            self._asked(target, target.files)
+        return self._asked(target, files)
+
+    def _asked(self, target: Target, files: Files) -> Reading:
         lay(files, self.place / CHECKPOINT)
-        at_work = self._worker = self._worker or Worker(self._target, str(self.place / worker.LOG))
-        at_work.send((target.case.id, str(self.place / CHECKPOINT)))
-        try:
-            loaded = at_work.receive(self.timeout)
-        except EndedError as ended:
-            self._replace()
-            return Reading(no_result=ended.no_result)
-        if LOADED not in loaded:
-            return self._failed(loaded)
-        return Reading(
-            tensors=loaded[LOADED],
-            config=loaded["config"],
-            warned=loaded["warned"],
-            output=self._output(at_work),
-        )
-
-    def _failed(self, message: dict[str, Any]) -> Reading:
-        kind, text = message["error"]
-        if not message["memory"]:
-            return Reading(error=(kind, text))
-        self._replace()  # what it has allocated it keeps
-        return Reading(no_result=NoResult(NoResultKind.OUT_OF_MEMORY, f"{kind}: {text}"))
-
-    def _output(self, at_work: Worker) -> str:
-        try:
-            return str(at_work.receive(self.timeout)["output"])
-        except EndedError as ended:
-            self._replace()
-            return f"{ended.no_result.kind}: {ended.no_result.reason}"
-
-    def _replace(self) -> None:
-        """End the reader; the next reading gets another."""
-        if self._worker is not None:
-            self._worker.close()
-        self._worker = None
+        return self.desk.read((target.case.id, str(self.place / CHECKPOINT)))
 
 
 def inspected(directory: Path) -> bool:

@@ -47,8 +47,8 @@ class Reading:
     config: Mapping[str, Any] | None = None
     output: str = ""
     """Digest of the output; `Type: message` when the model could not be called."""
-    warned: str = ""
-    """The first warning that the libraries gave while loading."""
+    warned: tuple[str, ...] = ()
+    """What the libraries warned of while loading."""
     no_result: NoResult | None = None
     """The process died, hung, or met the limit of its memory."""
 
@@ -69,7 +69,7 @@ class Result:
     called: str = ""
     """The signature of what calling a model raised that was loaded silently."""
     warned: bool = False
-    """Did the libraries warn?"""
+    """Did the libraries warn of anything that they do not warn of otherwise?"""
     inspected: bool = False
     """Does `conformance inspect` say that something is wrong?"""
     ran: bool = False
@@ -145,7 +145,7 @@ def result(
         Fate.SILENT if silent else Fate.HARMLESS,
         differs=differs,
         called=told(got.output) if ": " in got.output else "",
-        warned=bool(got.warned),
+        warned=bool({*got.warned} - {*wanted.warned}),
         inspected=inspected,
     )
 

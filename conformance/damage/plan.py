@@ -8,10 +8,10 @@ from conformance.damage import archives, bytewise, configs, executes, shards, te
 from conformance.damage.mutation import Files, Kind, Mutation
 from conformance.damage.regions import Part
 
-MOST = 60
+MOST = 45
 """Mutations of one kind; those that are more are drawn. Cuts at boundaries are all there."""
 MOST_BOMBS = 6
-DRAWN = 50
+DRAWN = 40
 """Mutations of a kind that has no end."""
 LEAST = 500
 """Mutations of a checkpoint; what is missing is damage anywhere."""

@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from conformance.case import find
+from conformance.case import Case, find
 from conformance.damage.executes import RAN
 from conformance.roundtrip import worker
 
@@ -28,12 +28,17 @@ def reader(connection: Connection, log: str) -> None:
     with worker.at_work(Path(log)):
         if not worker.libraries_import(connection):
             return
-        limit_memory(ROOM)
-        os.environ[RAN] = str(Path(log).with_name(MARK))
+        limited(log)
         while (request := connection.recv()) is not None:
             case_id, directory = request
-            for message in read(case_id, Path(directory)):
+            for message in read(find(case_id), Path(directory)):
                 connection.send(message)
+
+
+def limited(log: str) -> None:
+    """Limit this process, and say where a pickle that is executed leaves its mark."""
+    limit_memory(ROOM)
+    os.environ[RAN] = str(Path(log).with_name(MARK))
 
 
 def limit_memory(room: int) -> None:
@@ -44,13 +49,12 @@ def limit_memory(room: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (now + room, hard))
 
 
-def read(case_id: str, directory: Path) -> Iterator[dict[str, Any]]:
+def read(case: Case, directory: Path) -> Iterator[dict[str, Any]]:
     """Yield what was loaded, and then what it computes: calling it may end the process."""
     from conformance.roundtrip.facts import ModelFacts
     from conformance.roundtrip.observe import observe
     from conformance.roundtrip.verify import load
 
-    case = find(case_id)
     facts: ModelFacts | None = None
     with heard() as warned:
         try:
@@ -62,7 +66,7 @@ def read(case_id: str, directory: Path) -> Iterator[dict[str, Any]]:
     yield {
         LOADED: facts.to_json()["tensors"],
         "config": _config(model),
-        "warned": next(iter(warned), ""),
+        "warned": sorted(set(warned)),
     }
     yield {"output": _output(case, model, facts)}
 

@@ -25,6 +25,8 @@ class Header:
     """Mutations by case."""
     started: str
     """ISO 8601, UTC."""
+    unwritten: Mapping[str, str]
+    """Cases of which no checkpoint could be written here, with the reason."""
     suite: str = __version__
 
 

@@ -185,6 +185,7 @@ def page(damage: Damage) -> str:
         "read by a forked process with 2 GiB of memory and 30 s, and compared with what the same "
         "process reads from the undamaged files: bits of every inner tensor, structure, output.",
         LEGEND,
+        *(f"Not written: `{case}`: `{_code(why)}`" for case, why in header.unwritten.items()),
         _markdown("format", rows(found, "format", formats(found))),
         "## Silent by kind and format",
         "`silent / mutations`; empty where a format has no such thing.",
