@@ -31,11 +31,12 @@ from conformance.axes.recipes import config_source, later, member, recipe
 from conformance.axes.source import source
 from conformance.case import all_cases, default_cases, find
 from conformance.report.repro.body import recognised
-from conformance.report.repro.defect import Defect, Found, Raised, words_of
+from conformance.report.repro.defect import Defect, Found, Raised
 from conformance.report.repro.looks import LOOKS
 from conformance.report.repro.parts import requirements
 from conformance.report.repro.plan import Repro
 from conformance.report.repro.recipes import chosen, measured
+from conformance.report.repro.said import words_of
 from conformance.report.repro.script import script
 from conformance.roundtrip.checks import check_names
 from conformance.roundtrip.outcome import (
@@ -95,17 +96,9 @@ def test_every_check_has_a_look() -> None:
 def test_a_sample_is_clean_for_ruff(tmp_path: Path) -> None:
     for case in default_cases()[::71]:
         (tmp_path / f"{case.id.replace('.', '_')}.py").write_text(script(repro(case)))
-    command = [
-        "ruff",
-        "check",
-        "--isolated",
-        "--select=E,F,W,I",
-        "--line-length=100",
-        str(tmp_path),
-    ]
-    done = subprocess.run(
-        [sys.executable, "-m", *command], capture_output=True, text=True, check=False
-    )
+    options = ["--isolated", "--select=E,F,W,I", "--line-length=100"]
+    command = [sys.executable, "-m", "ruff", "check", *options, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
