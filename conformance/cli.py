@@ -18,6 +18,8 @@ COMMANDS = (
     Lazy("schemes", "look", "List the schemes with what each can give on this machine."),
     Lazy("env", "look", "Show the installed versions and the machine."),
     Lazy("compare", "compare", "Compare two results files: may we upgrade?"),
+    Lazy("summary", "summary", "Tell a run to CI: Markdown for GitHub, JUnit XML, or badges."),
+    Lazy("report", "report", "Draw a results file for people: one HTML file."),
     Lazy(
         "merge",
         "merge",

@@ -140,6 +140,7 @@ def shell(given: dict[str, str], scratch: Path, tmp_path: Path) -> Shell:
 MOVED = ("--env", "toy1.0", "--package", "toyquant", "--good", "1.0", "--bad", "2.0")
 
 
+@pytest.mark.slow
 def test_it_tells_a_line_a_probe_the_failure_and_what_is_next(shell: Shell) -> None:
     done = shell.run(REGRESSED, *MOVED)
     said = [line.rpartition(";")[0] for line in done.stderr.splitlines() if " s)" in line]
@@ -162,6 +163,7 @@ def test_it_tells_a_line_a_probe_the_failure_and_what_is_next(shell: Shell) -> N
     assert told == json.loads(EXPECTED.read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_resume_runs_nothing_again(shell: Shell) -> None:
     first = shell.run(CRASHES, *MOVED)
     assert first.stdout.startswith(f"toyquant 2.0 is the first bad one for {CRASHES}")
@@ -172,6 +174,7 @@ def test_resume_runs_nothing_again(shell: Shell) -> None:
     assert "no result at the good end, toyquant 1.0: the run toyquant 1.0 did not" in anew.stderr
 
 
+@pytest.mark.slow
 def test_broken_off_it_keeps_what_was_probed(shell: Shell) -> None:
     over = ("--over", "toy1.0", "--over", "toy2.0")
     going = shell.start(REGRESSED, *over, TOY_WAITS_AT=REGRESSED)
@@ -184,6 +187,7 @@ def test_broken_off_it_keeps_what_was_probed(shell: Shell) -> None:
     assert done.stdout.startswith(f"toy2.0 is the first bad one for {REGRESSED}; toy1.0 is good")
 
 
+@pytest.mark.slow
 def test_a_version_that_cannot_be_measured_is_named(shell: Shell) -> None:
     done = shell.run(MOVES, *MOVED)
     assert done.returncode == 0

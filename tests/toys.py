@@ -1,22 +1,17 @@
 """Commands on the toys of `fake_index.py`, as somebody types them."""
 
-import io
-import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
-from unittest.mock import patch
 
-import pytest
+from called import Ran, called
 
-from conformance.cli import main
 from conformance.versions.uv import find_uv
-
-Ran = subprocess.CompletedProcess[str]
 
 
 class Shell:
@@ -43,19 +38,13 @@ class Shell:
         if (settings := _uv_settings(given)) != self._settings:
             find_uv.cache_clear()
             Shell._settings = settings
-        argv = ["conformance", self.name, *self.common, *arguments]
-        out, err = io.StringIO(), io.StringIO()
-        with (
-            patch.dict(os.environ, given, clear=True),
-            patch.object(sys, "argv", argv),
-            redirect_stdout(out),
-            redirect_stderr(err),
-            pytest.raises(SystemExit) as ended,
-        ):
-            main()
-        return Ran(argv, int(ended.value.code or 0), out.getvalue(), err.getvalue())
+        arguments = (self.name, *self.common, *arguments)
+        return called(*arguments, where=Path.cwd(), variables=given)
 
-    def start(self, *arguments: str, **more: str) -> "subprocess.Popen[str]":
+    def start(
+        self, *arguments: str, ctrl_c: signal.Handlers = signal.SIG_DFL, **more: str
+    ) -> "subprocess.Popen[str]":
+        """Start the command in a process of its own, that heeds Ctrl-C or ignores it."""
         command = self.command(*arguments)
         return subprocess.Popen(
             command,
@@ -63,6 +52,7 @@ class Shell:
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            preexec_fn=partial(signal.signal, signal.SIGINT, ctrl_c),
         )
 
     def lines(self, name: str) -> list[bytes]:
