@@ -9,6 +9,8 @@ from repros import (
     EXPECTATIONS,
     UNSAVED,
     VERSIONS,
+    cell,
+    exchanged,
     finding,
     known,
     repro,
@@ -19,15 +21,12 @@ from repros import (
 
 from conformance.case import find
 from conformance.errors import UsageError
-from conformance.judging.exchange import Cell, Nothing, Unmeasured
-from conformance.judging.exchange_results import ExchangeHeader, ExchangeResults
 from conformance.judging.results import read_results
 from conformance.report.repro.choose import by_cell, by_result
 from conformance.report.repro.defect import Found, Raised, declared, observed
 from conformance.report.repro.issue import foreign, issue
 from conformance.report.repro.plan import Repro
 from conformance.report.repro.script import exchange_scripts, script
-from conformance.roundtrip.kept import Readings
 from conformance.roundtrip.outcome import (
     Failure,
     Harm,
@@ -139,22 +138,6 @@ def test_a_case_without_a_result_says_how_it_ended(tmp_path: Path) -> None:
     ended = NoResult(NoResultKind.KILLED, "the process ended by SIGSEGV")
     made = by_result(CASE, read_results(results_file(tmp_path, result(no_result=ended))), known)
     assert "no result: killed: the process ended by SIGSEGV" in script(made)
-
-
-WRITER, READER = "torchao0.17.0,diffusers0.42.1", "torchao0.18.0,diffusers0.42.1"
-
-
-def cell(outcome: Outcome | None) -> Cell:
-    if outcome is None:
-        nothing = Nothing(Unmeasured.NOT_WRITTEN, "no such config")
-        return Cell(CASE.id, WRITER, READER, nothing=nothing)
-    return Cell(CASE.id, WRITER, READER, Readings(WRITER, CASE.id, outcome, outcome))
-
-
-def exchanged(outcome: Outcome | None) -> ExchangeResults:
-    versions = {WRITER: {**VERSIONS, "torchao": "0.17.0"}}, {READER: VERSIONS}
-    header = ExchangeHeader(*versions, cases=(CASE.id,), globs=(), started="")
-    return ExchangeResults(header, (cell(outcome),), complete=True)
 
 
 FAILED = Failure(Stage.LOAD, "OSError", "Unable to load weights")

@@ -1,6 +1,7 @@
 """The scripts of an exchange: run by hand, and by their driver."""
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -8,16 +9,19 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from repros import CASE, VERSIONS
+from called import called
+from repros import CASE, VERSIONS, exchanged
 from script_runner import Before, Ran, run
 from test_repro_looks import doubles_output, flips_a_bit
 from test_repro_runs import no_such_config, no_torchao
 
 from conformance.case import Case, find
+from conformance.judging.exchange_results import ExchangeWriter
+from conformance.report.html.of_exchange import commands
 from conformance.report.repro.defect import Defect, Found, Raised
 from conformance.report.repro.plan import Repro
 from conformance.report.repro.script import exchange_scripts
-from conformance.roundtrip.outcome import Stage
+from conformance.roundtrip.outcome import Outcome, Stage
 
 
 def scripts(defect: Defect | None, case: Case = CASE) -> Mapping[str, str]:
@@ -62,6 +66,7 @@ def test_a_reader_tells(
     assert ran.code == code, ran.output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["state-dict", "torchao-safetensors", "pickle-sharded"])
 def test_a_passing_exchange_of_another_format_finds_nothing(form: str, tmp_path: Path) -> None:
     case = find(f"flux-tiny.float8wo.quantize_.{form}.cpu")
@@ -110,3 +115,16 @@ def test_a_driver_runs_both(ends: Mapping[str, str], code: int, tmp_path: Path) 
     command = [sys.executable, "-I", str(tmp_path / "repro.py")]
     done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stderr
+
+
+def test_the_command_of_a_report_writes_the_scripts(tmp_path: Path) -> None:
+    """The report shows it beside every cell; it names the file that an exchange writes."""
+    results = exchanged(Outcome(CASE.id))
+    with ExchangeWriter(tmp_path / "conformance-exchange.jsonl", results.header) as writer:
+        for each in results.cells:
+            writer.write(each)
+    shown, _ = commands(results.cells[0], results)
+    done = called(*shlex.split(shown)[1:], where=tmp_path)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert {each.name for each in (tmp_path / "repro").iterdir()} == scripts(None).keys()
+    assert "uv run repro/repro.py" in done.stderr

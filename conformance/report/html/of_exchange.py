@@ -27,6 +27,8 @@ from conformance.roundtrip.outcome import Outcome
 
 NOT_USABLE = "Not usable"
 ROW = ("format", "route", "subject")
+WRITTEN = "conformance-exchange.jsonl"
+"""The file that `conformance exchange` writes when it is not told another."""
 MAIN = ("torchao", "diffusers", "torch")
 
 
@@ -130,7 +132,8 @@ def commands(cell: Cell, results: ExchangeResults) -> tuple[str, ...]:
     writer = _requirements(results.header.writers[cell.writer])
     reader = _requirements(results.header.readers[cell.reader])
     asked = f"conformance exchange -w {writer} -r {reader} -s {shell_quoted(cell.case)}"
-    return (f"conformance repro {shell_quoted(cell.id)}", f"{asked} --results again.jsonl")
+    scripts = f"conformance repro {shell_quoted(cell.id)} --results {WRITTEN} -o repro"
+    return (scripts, f"{asked} --results again.jsonl")
 
 
 def _requirements(versions: Mapping[str, str]) -> str:
