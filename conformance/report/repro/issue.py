@@ -40,7 +40,7 @@ def issue(repro: Repro, scripts: Mapping[str, str], writer: Repro | None = None)
         .get_template("issue.md.j2")
         .render(
             w=words(repro),
-            versions=versions | repro.machine,
+            versions={**versions, **repro.machine},
             scripts=scripts,
             traceback=traceback,
             fence=_fence("\n".join((*scripts.values(), traceback))),
