@@ -9,6 +9,7 @@ from typing import Any
 
 from conformance._compat import StrEnum
 from conformance.axes.files import Contents
+from conformance.axes.source import FormatScript, InputsScript, Source
 from conformance.errors import UnavailableError
 
 
@@ -39,6 +40,10 @@ class Family:
     """Name of the class in the `diffusers` package."""
     inputs: Callable[[Mapping[str, Any], int], dict[str, Any]]
     """`(model config, seed) -> keyword arguments of forward`, float tensors in bfloat16 on CPU."""
+    script: InputsScript | None = None
+    """The like for a repro: `model config -> lines before a call, its keywords`."""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Defaults of the class, which a repro leaves out of its model config."""
 
     def load_class(self) -> Any:
         """Import and return the model class.
@@ -238,6 +243,8 @@ class Route:
     title: str
     quantize: Callable[[Any, "Quantized"], Any]
     """`(bf16 model, how) -> quantized model`; the model given may be changed in place."""
+    script: Source | None = None
+    """The same as lines of a repro, which change or replace `model`."""
 
 
 @dataclass(frozen=True)
@@ -272,3 +279,5 @@ class Format:
     """A `config.json` is written beside the weights."""
     has_requires_grad: bool = True
     """False for state dicts: torch keeps the flag of the model that is assigned to."""
+    script: FormatScript | None = None
+    """The same as lines of a repro."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from conformance.axes.base import Device, Format
 from conformance.axes.files import Contents
+from conformance.axes.source import FormatScript
 
 SINGLE = "1000GB"
 
@@ -23,7 +24,7 @@ def single_and_sharded(
     load = partial(_load, use_safetensors=safetensors)
     save, save_shards = (partial(_save, options=options, sharded=each) for each in (False, True))
     return (
-        Format(name, title, save, load, read),
+        Format(name, title, save, load, read, script=_script(safetensors, options)),
         Format(
             f"{name}-sharded",
             "the same with a small `max_shard_size`",
@@ -32,6 +33,19 @@ def single_and_sharded(
             read,
             sharded=True,
             splits_weights=safetensors,
+            script=_script(safetensors, {**options, "max_shard_size": "{limit}"}),
+        ),
+    )
+
+
+def _script(safetensors: bool, options: Mapping[str, Any]) -> FormatScript:
+    arguments = ", ".join(["directory", *(f"{name}={value!r}" for name, value in options.items())])
+    return FormatScript(
+        save=f"model.save_pretrained({arguments})",
+        load=(
+            "loaded = {model}.from_pretrained(\n"
+            f"    directory, torch_dtype=torch.bfloat16, use_safetensors={safetensors}"
+            "{placed}\n)"
         ),
     )
 

@@ -8,6 +8,7 @@ import typer
 
 from conformance.case import default_cases
 from conformance.commands.complete import Globs, Markers
+from conformance.commands.report import run_report
 from conformance.judging.results import Selection
 from conformance.judging.summary import exit_code
 from conformance.report import text
@@ -84,6 +85,7 @@ def command(
     state = "partial results" if interrupted else "results"
     go_on = "; the same command with --resume goes on" if interrupted else ""
     text.show(out, text.line(f"\n{state}: {results}{go_on}"))
+    text.show(out, text.line(run_report(results, expectations or ())))
     raise typer.Exit(exit_code(session.tally, writer.unused, complete=not interrupted))
 
 
