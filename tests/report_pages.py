@@ -7,7 +7,9 @@ from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import parse_qs
 
-from test_comparison import AXES, BREAKS, HUNG, NEW, OLD, PASS, compared, results
+from test_comparison import AXES, BREAKS, HUNG, PASS, compared, results
+from test_comparison import NEW as NEW
+from test_comparison import OLD as OLD
 from test_exchange import CORRUPT, EQUAL, FAILED
 from test_verdicts import finding
 

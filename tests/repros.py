@@ -7,12 +7,15 @@ from typing import Any
 
 from conformance.case import Case, find
 from conformance.environment import observed_versions
+from conformance.judging.exchange import Cell, Nothing, Unmeasured
+from conformance.judging.exchange_results import ExchangeHeader, ExchangeResults
 from conformance.judging.expectations import Expectation
 from conformance.judging.judge import judge
 from conformance.judging.results import Header, Result, ResultsWriter, Selection
 from conformance.report.repro.choose import by_expectation
 from conformance.report.repro.plan import Repro
 from conformance.report.repro.script import LIMIT
+from conformance.roundtrip.kept import Readings
 from conformance.roundtrip.outcome import (
     Failure,
     Finding,
@@ -56,6 +59,25 @@ def finding(check: str, harm: Harm = Harm.ALTERED, **more: Any) -> Finding:
             **more,
         }
     )
+
+
+# Exchanges.
+
+
+WRITER, READER = "torchao0.17.0,diffusers0.42.1", "torchao0.18.0,diffusers0.42.1"
+
+
+def cell(outcome: Outcome | None) -> Cell:
+    if outcome is None:
+        nothing = Nothing(Unmeasured.NOT_WRITTEN, "no such config")
+        return Cell(CASE.id, WRITER, READER, nothing=nothing)
+    return Cell(CASE.id, WRITER, READER, Readings(WRITER, CASE.id, outcome, outcome))
+
+
+def exchanged(outcome: Outcome | None) -> ExchangeResults:
+    versions = {WRITER: {**VERSIONS, "torchao": "0.17.0"}}, {READER: VERSIONS}
+    header = ExchangeHeader(*versions, cases=(CASE.id,), globs=(), started="")
+    return ExchangeResults(header, (cell(outcome),), complete=True)
 
 
 # Scripts.

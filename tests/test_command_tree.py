@@ -29,6 +29,7 @@ NO_DATA = {
     "envs clean": "removes",
     "envs refresh": "prints a diff for `git apply`",
     "golden make": "writes golden files",
+    "summary": "tells a results file to CI, in formats of CI",
     "repro": "prints a script, or an issue",
 }
 """Commands without `--json`, and why. One that prints data does not belong here."""

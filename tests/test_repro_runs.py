@@ -21,7 +21,7 @@ from conformance.report.repro.defect import Defect, Found
 from conformance.report.repro.plan import Repro
 from conformance.report.repro.recipes import measured
 from conformance.report.repro.script import script
-from conformance.roundtrip.outcome import Stage
+from conformance.roundtrip.outcome import Reader, Stage
 from conformance.session import current_expectations
 
 EXPECTATIONS = current_expectations()
@@ -39,7 +39,19 @@ def test_every_expectation_has_an_example() -> None:
     assert [each.name for each in EXPECTATIONS if example(each) is None] == []
 
 
-@pytest.mark.parametrize("expectation", EXPECTATIONS, ids=lambda each: each.name)
+def starts_python(expectation: Expectation) -> bool:
+    """Must another process write, which imports torch once more?"""
+    excuse = expectation.excuse
+    return isinstance(excuse, Raises | Differs) and excuse.reader is Reader.FRESH
+
+
+@pytest.mark.parametrize(
+    "expectation",
+    [
+        pytest.param(each, id=each.name, marks=[pytest.mark.slow] * starts_python(each))
+        for each in EXPECTATIONS
+    ],
+)
 def test_the_repro_of_every_expectation_reproduces(
     expectation: Expectation, tmp_path: Path
 ) -> None:
@@ -195,6 +207,7 @@ def test_a_script_runs_by_itself(tmp_path: Path) -> None:
     assert "saw RuntimeError" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_finding_of_a_fresh_process_is_seen_there(tmp_path: Path) -> None:
     shown = Found("requires_grad", Stage.STRUCTURE, "it differs")
     text = script(Repro(HEALTHY, VERSIONS, Defect(shown, fresh=True)))

@@ -32,6 +32,7 @@ def test_by_default_they_are_left_out_and_it_says_so(theirs: pytest.Pytester) ->
     ran.stdout.fnmatch_lines([SAID])
 
 
+@pytest.mark.slow
 def test_under_xdist_it_says_so_once(theirs: pytest.Pytester) -> None:
     ran = theirs.runpytest_subprocess("-n", "2")
     ran.assert_outcomes(passed=1)

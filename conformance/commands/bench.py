@@ -3,12 +3,16 @@
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated
 
 import typer
 
+from conformance.bench.gate import measure as measure_gate
 from conformance.bench.report import measure as measure_report
 from conformance.bench.suite import Figure, measure
+from conformance.commands.complete import Globs, environments
+from conformance.commands.options import AsJson
 from conformance.report import text
 from conformance.report.browser import missing
 
@@ -46,6 +50,27 @@ def report(
     if lacking := missing():
         note = f"not measured in a browser: {lacking}"
         text.show(text.console(stderr=True), text.line(note))
+
+
+@app.command(
+    epilog="Example: [bold]conformance bench gate --baseline torchao0.17.0 "
+    "--candidate torchao0.18.0 -s 'flux-tiny.int8*.cpu'[/]"
+)
+def gate(
+    baseline: Annotated[
+        str, typer.Option(metavar="ENV", help="As in `gate`.", autocompletion=environments)
+    ],
+    candidate: Annotated[
+        str, typer.Option(metavar="ENV", help="As in `gate`.", autocompletion=environments)
+    ],
+    globs: Globs = None,
+    workers: Annotated[int, typer.Option("-n", min=1, help="Engines at work in each run.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Time a gate, with its exchange, against plain runs of both sides one after the other."""
+    notes = text.console(stderr=True)
+    tell = partial(notes.print, highlight=False)
+    _show(measure_gate((baseline, candidate), globs or (), workers, tell), as_json=as_json)
 
 
 def _show(figures: Iterable[Figure], *, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from conformance.case import all_cases, find
-from conformance.environment import observed_versions
+from conformance.environment import hardware, observed_versions
 from conformance.errors import UsageError
 from conformance.judging.exchange_results import read_exchange
 from conformance.judging.expectations import (
@@ -20,6 +20,7 @@ from conformance.judging.expectations import (
 from conformance.judging.results import read_results
 from conformance.report import text
 from conformance.report.repro.choose import by_cell, by_expectation, by_result
+from conformance.report.repro.defect import Raised
 from conformance.report.repro.issue import issue
 from conformance.report.repro.plan import Repro
 from conformance.report.repro.script import exchange_scripts, script
@@ -77,6 +78,7 @@ def command(
     made = _make(case_id, results, defect, expectations or ())
     if as_markdown:
         print(issue(made.repro, made.scripts, made.writer), end="")
+        _tell_of_traceback(made.repro)
     elif output is None and made.writer is not None:
         raise UsageError("an exchange gives three scripts; name a directory with -o DIRECTORY")
     elif output is None:
@@ -97,11 +99,17 @@ def _make(case_id: str, results: Path | None, defect: str, expectations: Sequenc
         return _Made(reader, exchange_scripts(writer, reader), writer)
     case = find(case_id)
     repro = (
-        by_expectation(case, observed_versions(), known, defect)
+        by_expectation(case, observed_versions(), known, defect, hardware())
         if results is None
         else by_result(case, read_results(results), known, defect)
     )
     return _Made(repro, {NAME: script(repro)})
+
+
+def _tell_of_traceback(repro: Repro) -> None:
+    if isinstance(repro.shown, Raised) and repro.defect and not repro.defect.traceback:
+        hint = "it has no traceback; give one with --results FILE, which `conformance run` writes"
+        text.show(text.console(stderr=True), text.line(hint))
 
 
 def _write(directory: Path, scripts: Mapping[str, str]) -> None:

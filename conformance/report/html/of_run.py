@@ -1,6 +1,6 @@
 """The report of a run."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from conformance.judging.judge import Judgement
 from conformance.judging.results import Result, Results
@@ -105,7 +105,8 @@ def _sentence(results: Results) -> Sentence:
     tally = results.tally
     complete = results.footer.complete
     opening, tone = OPENINGS[exit_code(tally, results.footer.unused, complete=complete)]
-    parts = _parts(tally.verdicts.items(), tally.no_results.items())
+    counts = [*tally.verdicts.items(), *tally.no_results.items()]
+    parts = [Part(str(name), count, f"status={name}") for name, count in counts if count]
     missing = results.header.planned - tally.cases
     if missing:
         parts.append(Part(NOT_RUN, missing))
@@ -115,12 +116,6 @@ def _sentence(results: Results) -> Sentence:
     query = "alert=1" if tally.unexpected else ""
     total = max(results.header.planned, tally.cases)
     return Sentence(opening, tone, tuple(parts), total, query=query)
-
-
-def _parts(*counts: Iterable[tuple[str, int]]) -> list[Part]:
-    return [
-        Part(str(name), count, f"status={name}") for each in counts for name, count in each if count
-    ]
 
 
 def _notes(results: Results) -> Iterator[str]:

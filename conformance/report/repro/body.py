@@ -7,6 +7,8 @@ from textwrap import indent
 from conformance.report.repro.defect import Found, Raised
 from conformance.report.repro.looks import When
 from conformance.report.repro.parts import Parts, broken
+from conformance.report.repro.plan import WIDTH
+from conformance.report.repro.said import pieces
 from conformance.roundtrip.outcome import Stage
 
 WANTED = 'directory / "wanted.json"'
@@ -215,6 +217,7 @@ def _tried(parts: Parts, shown: Raised, lines: str) -> str:
         'print(f"saw {type(error).__name__}: {error}")',
         *broken(f"known = {recognised(shown.match)}"),
         f'known = known and type(error).__name__ == "{shown.type}"',
+        *(_hidden(shown.cause) if shown.cause else ()),
     ]
     told = "sys.exit(1 if known else 125)"
     if shown.leaves and shown.stage is Stage.SAVE:
@@ -225,6 +228,30 @@ def _tried(parts: Parts, shown: Raised, lines: str) -> str:
         judged.append('print("still refused" if known else "refused otherwise")')
     caught = indent(_joined(*judged, told), "    ")
     return f'try:\n{indent(lines, "    ")}\nexcept Exception as error:\n{caught}\nprint("gone")'
+
+
+def _hidden(cause: str) -> Iterator[str]:
+    """Tell the failure from others that end in the same exception: by what was raised before."""
+    written = [_quoted(each) for each in _lines_of(cause, WIDTH - 20)]
+    yield "said = []"
+    yield "while error := error.__context__:"
+    yield '    said.append(f"{type(error).__name__}: {error}")'
+    yield 'print("after", " after ".join(said))'
+    if len(written) == 1:
+        yield f"cause = {written[0]}"
+    else:
+        yield from ("cause = (", *(f"    {each}" for each in written), ")")
+    yield "known = known and any(cause in each for each in said)"
+
+
+def _lines_of(text: str, width: int) -> list[str]:
+    """Break a text behind blanks and dots; joined, the lines are the text again."""
+    lines = [""]
+    for piece in pieces(text):
+        if lines[-1] and len(lines[-1] + piece) > width:
+            lines.append("")
+        lines[-1] += piece
+    return lines
 
 
 LITERAL = re.compile(r"\^?(?:[^\\.^$*+?{}\[\]|()]|\\\W)+")

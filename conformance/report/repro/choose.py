@@ -4,16 +4,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from conformance.axes.base import Device, Scheme
-from conformance.case import Case, default_cases, find
+from conformance.case import Case, all_cases, default_cases, find
 from conformance.errors import UsageError
 from conformance.judging.exchange_results import ExchangeResults
 from conformance.judging.exchanged import as_result
 from conformance.judging.expectations import Expectation
+from conformance.judging.measured import Measured, Sample
 from conformance.judging.results import Results
+from conformance.report.catalogue import measurements
 from conformance.report.repro.defect import declared, observed
-from conformance.report.repro.plan import Repro
+from conformance.report.repro.plan import PINNED, Repro
 from conformance.roundtrip.outcome import NoResult
 
+NOT_SAID: Mapping[str, str] = {}
+DECISIVE = ("torchao", "diffusers")
+"""What decides which measurements speak for a version."""
 Known = Callable[[Mapping[str, str]], Sequence[Expectation]]
 """Versions -> the expectations that hold for them."""
 
@@ -35,13 +40,37 @@ def quantizes_anywhere(scheme: Scheme) -> bool:
     return Device.CPU in needs.devices and not (needs.packages or needs.capability or needs.probe)
 
 
-def by_expectation(case: Case, versions: Mapping[str, str], known: Known, name: str = "") -> Repro:
+def by_expectation(
+    case: Case,
+    versions: Mapping[str, str],
+    known: Known,
+    name: str = "",
+    hardware: Mapping[str, str] = NOT_SAID,
+) -> Repro:
     """Return what the expectations say of a case under these versions.
 
     Raises:
         UsageError: `name` is given, and the case has no such expectation.
     """
-    return Repro(case, versions, declared(case.id, known(versions), name))
+    found = known(versions)
+    said = {each.name: _said(case, versions, each.name) for each in found if each.about(case.id)}
+    defect = declared(case.id, found, name, said)
+    return Repro(case, versions, defect, machine=machine(hardware))
+
+
+def _said(case: Case, versions: Mapping[str, str], name: str) -> Sequence[Sample]:
+    """Return what was measured under these versions, by cases of this scheme if there are."""
+    measured = measurements()
+    environments = {
+        label
+        for label, each in measured["environments"].items()
+        if all(each.get(package) == versions.get(package) for package in DECISIVE)
+    }
+    known = Measured.from_json(measured["expectations"].get(name, {"counts": {}, "samples": []}))
+    samples = [each for each in known.samples if each.versions in environments]
+    cases = all_cases()
+    alike = [each for each in samples if cases[each.case].scheme is case.scheme]
+    return alike or samples
 
 
 def by_result(case: Case, results: Results, known: Known, name: str = "") -> Repro:
@@ -61,7 +90,14 @@ def by_result(case: Case, results: Results, known: Known, name: str = "") -> Rep
         observed(result, known(versions), name),
         storage_only=outcome.storage_only,
         note=_ending(outcome.no_result) or outcome.storage_only,
+        machine=machine(results.header.hardware),
     )
+
+
+def machine(hardware: Mapping[str, str]) -> dict[str, str]:
+    """Return what of the hardware an issue names."""
+    named = {name: hardware.get(name, "none") for name in ("platform", "processor", "gpu")}
+    return {name: value for name, value in named.items() if value != "none"}
 
 
 def _python(hardware: Mapping[str, str]) -> dict[str, str]:
@@ -91,7 +127,20 @@ def by_cell(cell_id: str, results: ExchangeResults, name: str = "") -> tuple[Rep
         read,
         observed(result, (), name),
         storage_only=result.outcome.storage_only,
-        note=f"written by {cell.writer}, read by {cell.reader}",
+        note=moved(written, read),
         apart=True,
     )
     return replace(shown, versions=written), shown
+
+
+def moved(written: Mapping[str, str], read: Mapping[str, str]) -> str:
+    """Say with which versions it is written and read, as far as they tell the two apart."""
+    names = [name for name in PINNED if written.get(name) != read.get(name)] or ["torchao"]
+    ours, theirs = (
+        ", ".join(f"{name} {each.get(name, 'none')}" for name in names) for each in (written, read)
+    )
+    return (
+        f"written and read with {ours}"
+        if ours == theirs
+        else f"written with {ours}, read with {theirs}"
+    )

@@ -1,14 +1,15 @@
 """What a repro shows: one failure, one finding, or that nothing is wrong."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from conformance.errors import UsageError
 from conformance.judging.excuses import Differs, Event, Raises
 from conformance.judging.expectations import NONE_FOUND, Expectation, Kind
+from conformance.judging.measured import Sample
+from conformance.judging.pasted import raised_in, without_paths
 from conformance.judging.results import Result
-from conformance.judging.signature import signature
 from conformance.judging.verdicts import (
     Break,
     breaks,
@@ -16,11 +17,11 @@ from conformance.judging.verdicts import (
     stage_order,
     verdict_of_break,
 )
+from conformance.report.repro.said import cause_of, common, typical, words_of
 from conformance.roundtrip.checks import all_checks
 from conformance.roundtrip.outcome import Failure, Finding, Harm, Reader, Stage
 
-FRAGMENT = 80
-"""The most characters of a message that a script looks for."""
+NOTHING_SAID: Mapping[str, Sequence[Sample]] = {}
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Raised:
     """A regular expression, searched in the message."""
     message: str = ""
     """As it was observed; empty where nothing was."""
+    cause: str = ""
+    """Words of what was raised before, and hidden behind this; empty where nothing was."""
     refusal: bool = False
     """It says clearly that this is not supported: only files that stay behind are wrong."""
     leaves: bool = False
@@ -67,13 +70,19 @@ class Defect:
     traceback: str = ""
 
 
-def declared(case_id: str, expectations: Iterable[Expectation], name: str = "") -> Defect | None:
+def declared(
+    case_id: str,
+    expectations: Iterable[Expectation],
+    name: str = "",
+    said: Mapping[str, Sequence[Sample]] = NOTHING_SAID,
+) -> Defect | None:
     """Return the defect that the expectations say a case has, the worst of several.
 
     Args:
         case_id: the case.
         expectations: those that hold for the versions in question.
         name: the expectation to take, or the check that it is about; empty for the worst.
+        said: what cases like this were measured to say under these versions, by expectation.
 
     Raises:
         UsageError: the case has no such expectation.
@@ -82,7 +91,7 @@ def declared(case_id: str, expectations: Iterable[Expectation], name: str = "") 
     chosen = [each for each in about if name in ("", each.name, _check(each))]
     if name and not chosen:
         raise _unknown(case_id, name, [each.name for each in about])
-    defects = (_known(each) for each in chosen)
+    defects = (_known(each, said.get(each.name, ())) for each in chosen)
     return min((each for each in defects if each), key=_harm, default=None)
 
 
@@ -138,24 +147,30 @@ def _excuses(event: Event, about: Iterable[Expectation]) -> list[Expectation]:
     return [each for each in about if not each.excuse.differences(event)]
 
 
-def _known(expectation: Expectation) -> Defect | None:
+def _known(expectation: Expectation, said: Sequence[Sample]) -> Defect | None:
     """Return what an expectation foresees; None where it is how a case ends without a verdict."""
     excuse = expectation.excuse
     if isinstance(excuse, Raises):
-        shown: Raised | Found = _foreseen(excuse)
+        shown: Raised | Found = _foreseen(excuse, said)
     elif isinstance(excuse, Differs):
-        shown = Found(excuse.check, excuse.stage, _literally(excuse.what.pattern))
+        sample = typical(said)
+        what = _literally(excuse.what.pattern) if sample is None else sample.what
+        got = ("", "") if sample is None else (sample.wanted, sample.got)
+        shown = Found(excuse.check, excuse.stage, what, "", *got)
     else:
         return None
     return _explained(Defect(shown, excuse.reader is Reader.FRESH), expectation)
 
 
-def _foreseen(excuse: Raises) -> Raised:
+def _foreseen(excuse: Raises, said: Sequence[Sample]) -> Raised:
     pattern = excuse.match.pattern
+    sample = typical(said)
     return Raised(
         excuse.stage,
         excuse.type.rpartition(".")[2],
         pattern,
+        "" if sample is None else sample.message,
+        common(cause_of(each.said) for each in said),
         refusal=is_refusal(Failure(excuse.stage, excuse.type, _literally(pattern))),
         leaves=bool(excuse.leftovers),
     )
@@ -181,23 +196,13 @@ def _seen(event: Break, expectation: Expectation | None) -> Defect:
         event.stage,
         event.type.rpartition(".")[2],
         match,
-        event.message,
+        without_paths(event.message),
+        cause_of(raised_in(event.traceback)),
         refusal=is_refusal(event),
         leaves=bool(event.leftovers),
     )
     defect = Defect(shown, event.reader is Reader.FRESH, traceback=event.traceback)
     return _explained(defect, expectation)
-
-
-def words_of(message: str) -> str:
-    """Return words of the message that are the same wherever it is raised."""
-    lines = message.strip().splitlines()
-    pieces = [each.strip() for each in re.split(r"<\w+>|#", signature(message))]
-    same = [each for each in pieces if any(each in line for line in lines)]
-    words = max(same, key=len, default="") or (lines[0] if lines else "")
-    if len(words) <= FRAGMENT:
-        return words
-    return words[:FRAGMENT].rpartition(" ")[0] or words[:FRAGMENT]
 
 
 def _explained(defect: Defect, expectation: Expectation | None) -> Defect:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 
+from conformance.judging.pasted import without_paths
 from conformance.report.repro.parts import Parts, requirements
 from conformance.report.repro.plan import Repro
 from conformance.report.repro.script import templates
@@ -39,7 +40,7 @@ def issue(repro: Repro, scripts: Mapping[str, str], writer: Repro | None = None)
         .get_template("issue.md.j2")
         .render(
             w=words(repro),
-            versions=versions,
+            versions={**versions, **repro.machine},
             scripts=scripts,
             traceback=traceback,
             fence=_fence("\n".join((*scripts.values(), traceback))),
@@ -68,7 +69,7 @@ def _end(traceback: str) -> str:
 
 
 def foreign(traceback: str) -> str:
-    """Leave out the suite's own frames, and where the libraries lie on this machine."""
+    """Leave out the suite's own frames, colours, and where files lie on this machine."""
     kept: list[str] = []
     own = False
     for line in traceback.splitlines():
@@ -77,5 +78,5 @@ def foreign(traceback: str) -> str:
         elif not line.startswith("    "):
             own = False
         if not own:
-            kept.append(PLACE.sub('File "', line))
+            kept.append(without_paths(PLACE.sub('File "', line)))
     return "\n".join(kept)

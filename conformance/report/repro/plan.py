@@ -1,7 +1,7 @@
 """What a repro is to show, and how far it must come for that."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -55,6 +55,8 @@ class Repro:
     """Why outputs are not compared; empty when they are."""
     note: str = ""
     """What else is to be said about the case."""
+    machine: Mapping[str, str] = field(default_factory=dict)
+    """What else decides: the platform, the processor, a GPU."""
     apart: bool = False
     """Two scripts: one writes, the other reads."""
 

@@ -1,7 +1,7 @@
 """A case as one script: pure text, made from the axes, the versions and what is to be shown."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cache
 
@@ -10,10 +10,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from conformance.report.repro.body import functions, read_work, work, write_work
 from conformance.report.repro.parts import Parts
 from conformance.report.repro.plan import Repro
-from conformance.report.repro.words import words
+from conformance.report.repro.words import Words, words, words_of_driver, words_of_writer
 
 LIMIT = 80
 """The most lines of a script."""
+Say = Callable[[Repro, int], Words]
+"""What is shown, and how many lines a fact may have -> what is said about it."""
 TOO_LONG = "outputs are not compared, which would make this script too long"
 STANDARD = (
     "hashlib",
@@ -77,18 +79,19 @@ def exchange_scripts(writer: Repro, reader: Repro) -> dict[str, str]:
         UsageError: an axis value has no lines for scripts.
     """
     writes, reads = Parts(writer), Parts(reader)
-    driver = templates().get_template("driver.py.j2").render(w=words(reader))
+    driver = templates().get_template("driver.py.j2").render(w=words_of_driver(reader))
+    lines = functions(writes, writing=True)
     return {
-        "writer.py": _rendered(writes, functions(writes, writing=True), write_work(writes)),
+        "writer.py": _rendered(writes, lines, write_work(writes), words_of_writer),
         "reader.py": _rendered(reads, functions(reads), read_work(reads)),
         "repro.py": driver,
     }
 
 
-def _rendered(parts: Parts, before: list[str], lines: str) -> str:
+def _rendered(parts: Parts, before: list[str], lines: str, say: Say = words) -> str:
     template = templates().get_template("script.py.j2")
     imports = standard_imports("\n".join((*before, lines)))
-    told = (words(parts.repro, most) for most in (2, 1, 0))
+    told = (say(parts.repro, most) for most in (2, 1, 0))
     texts = (
         template.render(p=parts, w=each, imports=imports, functions=before, work=lines)
         for each in told
