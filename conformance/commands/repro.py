@@ -32,6 +32,8 @@ EPILOG = """Examples:
 
 [bold]uv run repro.py[/]  (installs the versions and runs it)
 
+[bold]git bisect run python repro.py[/]  (in a checkout of the library, installed editable)
+
 [bold]conformance repro flux-tiny.nf4.quantize_.pickle.cpu --defect nf4-loaded-other-output[/]
 
 [bold]conformance repro CASE --results results.jsonl --markdown > issue.md[/]  (what was measured)
