@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -180,10 +180,12 @@ def test_a_sample_fares_as_in_the_committed_results(name: str, there: dict[str, 
     asked = jobs(there[name], EACH, committed.header.seed)
     found = list(run(asked, 1))
     assert len(found) == EACH
-    wanted = {(each.case, each.kind, each.name): each for each in committed.results}
-    differing: list[tuple[Any, Any]] = [
-        (wanted.get((each.case, each.kind, each.name)), each)
+    assert fared(found).items() <= fared(committed.results).items()
+
+
+def fared(found: Iterable[Result]) -> dict[tuple[str, ...], tuple[Any, ...]]:
+    """Return what counts of each: words of messages depend on the machine."""
+    return {
+        (each.case, each.kind, each.name): (each.fate, each.no_result, each.differs, each.ran)
         for each in found
-        if wanted.get((each.case, each.kind, each.name)) != each
-    ]
-    assert differing == []
+    }
