@@ -1,15 +1,15 @@
 """`conformance damage`."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from conformance.case import select
-from conformance.commands.complete import Globs
+from conformance.commands.complete import Globs, environments
 from conformance.commands.options import AsJson
 from conformance.damage.bench import (
     CHECKPOINT,
@@ -29,7 +29,10 @@ from conformance.errors import UsageError
 from conformance.judging.exchange_results import now
 from conformance.judging.summary import ExitCode
 from conformance.report import text
-from conformance.report.damage import as_json, shown
+from conformance.report.damage import as_json, headline, shown
+from conformance.versions.damage import Absent, damaged_in, results_of
+from conformance.versions.environments import find, load_environments
+from conformance.versions.make import tools
 
 EPILOG = """Examples:
 
@@ -38,6 +41,8 @@ EPILOG = """Examples:
 [bold]conformance damage --count 50 -n 2[/]  (a seeded sample: 50 a format, of every kind in turn)
 
 [bold]conformance damage --select '*.pickle.cpu' --only 'payload-bit/*' --kept broken[/]
+
+[bold]conformance damage --only 'executes/*' --env torchao0.17.0 --env torchao0.16.0[/]
 
 Exit codes: 0 measured, 2 usage, 3 inconclusive (nothing was, or it was broken off)."""
 LOG_LINES = 20
@@ -68,9 +73,21 @@ def command(
         Path | None,
         typer.Option(metavar="DIRECTORY", help="Only write the damaged checkpoints there."),
     ] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--env",
+            metavar="ENV",
+            help="Do it there, one after the other; repeatable.",
+            autocompletion=environments,
+        ),
+    ] = None,
     as_json_: AsJson = False,
 ) -> None:
     """Damage checkpoints, and tell what their loaders make of it."""
+    if names:
+        options = {"--select": globs, "--only": only, "--count": [count], "--seed": [seed]}
+        raise typer.Exit(_elsewhere(names, options, results, as_json_=as_json_))
     cases = select(globs) if globs else default_cases()
     with err.status("writing the checkpoints"):
         made = list(targets(cases))
@@ -90,6 +107,37 @@ def command(
     where = "results" if damage.complete else "partial results"
     text.show(err if as_json_ else out, text.line(f"\n{where}: {results}"))
     raise typer.Exit(ExitCode.AS_EXPECTED if damage.complete else ExitCode.INCONCLUSIVE)
+
+
+def _elsewhere(
+    names: Sequence[str], options: Mapping[str, Any], results: Path, *, as_json_: bool
+) -> ExitCode:
+    """Do the same in other environments, and tell what it came to in each."""
+    arguments = [
+        part
+        for option, values in options.items()
+        for value in values or ()
+        if value is not None
+        for part in (option, str(value))
+    ]
+    known, using = load_environments(None), tools(err.print)
+    found: dict[str, Damage | Absent] = {}
+    for environment in (find(each, known) for each in names):
+        with err.status(f"damaging checkpoints under {environment.name}"):
+            place = results_of(results, environment)
+            found[environment.name] = damaged_in(environment, using, arguments, place)
+        if not as_json_:
+            told = found[environment.name]
+            words = f"not run: {told.reason}" if isinstance(told, Absent) else headline(told)
+            text.show(out, text.line(f"{environment.name}: {words}"))
+    if as_json_:
+        print(json.dumps({name: _as_json(each) for name, each in found.items()}, indent=1))
+    whole = all(isinstance(each, Damage) and each.complete for each in found.values())
+    return ExitCode.AS_EXPECTED if whole else ExitCode.INCONCLUSIVE
+
+
+def _as_json(found: Damage | Absent) -> dict[str, Any]:
+    return {"not run": found.reason} if isinstance(found, Absent) else as_json(found)
 
 
 def _planned(asked: Sequence[Job]) -> dict[str, int]:

@@ -36,7 +36,13 @@ def reader(connection: Connection, log: str) -> None:
 
 
 def limited(log: str) -> None:
-    """Limit this process, and say where a pickle that is executed leaves its mark."""
+    """Limit this process, and say where a pickle that is executed leaves its mark.
+
+    A loader that does not find what it wants would ask the Hub: it is told to stay offline.
+    """
+    from huggingface_hub import constants
+
+    constants.HF_HUB_OFFLINE = True
     limit_memory(ROOM)
     os.environ[RAN] = str(Path(log).with_name(MARK))
 
