@@ -17,7 +17,7 @@ from test_repro_runs import no_such_config, no_torchao
 
 from conformance.case import Case, find
 from conformance.judging.exchange_results import ExchangeWriter
-from conformance.report.html.of_exchange import commands
+from conformance.report.html.causes import exchange_commands
 from conformance.report.repro.defect import Defect, Found, Raised
 from conformance.report.repro.plan import Repro
 from conformance.report.repro.script import exchange_scripts
@@ -123,7 +123,9 @@ def test_the_command_of_a_report_writes_the_scripts(tmp_path: Path) -> None:
     with ExchangeWriter(tmp_path / "conformance-exchange.jsonl", results.header) as writer:
         for each in results.cells:
             writer.write(each)
-    shown, _ = commands(results.cells[0], results)
+    cell, header = results.cells[0], results.header
+    wrote, read = header.writers[cell.writer], header.readers[cell.reader]
+    shown, _ = exchange_commands(cell.id, cell.case, wrote, read, "")
     done = called(*shlex.split(shown)[1:], where=tmp_path)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     assert {each.name for each in (tmp_path / "repro").iterdir()} == scripts(None).keys()
