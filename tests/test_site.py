@@ -135,8 +135,8 @@ def measured(outcome: Outcome) -> dict[str, str]:
 
 def test_a_page_says_what_was_measured() -> None:
     made = measured(PASS)
-    assert "| [pickle](../formats/pickle.md) | `=` | `=` |" in made["schemes/int8wo.md"]
-    assert "| [int8wo](../schemes/int8wo.md) | `=` | `=` |" in made["formats/pickle.md"]
+    assert "| [pickle](../formats/pickle.md) | pass | pass |" in made["schemes/int8wo.md"]
+    assert "| [int8wo](../schemes/int8wo.md) | pass | pass |" in made["formats/pickle.md"]
     assert "## Why not more" not in made["schemes/int8wo.md"]
     assert "| [int8wo](int8wo.md) | int8 weights" in made["schemes/index.md"]
 

@@ -12,7 +12,7 @@ from conformance.judging.summary import CauseGroup, causes_worst_first
 from conformance.report.catalogue import defects
 from conformance.report.check_pages import check_text
 from conformance.report.github import code, plain, table
-from conformance.report.support import LEGEND, Support
+from conformance.report.support import BEHIND, Support, spelt
 from conformance.report.text import shortened
 from conformance.roundtrip.checks import all_checks
 from conformance.roundtrip.outcome import NoResultKind
@@ -99,12 +99,12 @@ def _measured(scheme: Scheme, support: Support) -> Iterator[str]:
     rows = (
         (
             f"[{form}](../formats/{form}.md)",
-            *(f"`{support.letter(scheme.name, route, form)}`" for route in routes),
+            *(spelt(support.letter(scheme.name, route, form)) for route in routes),
         )
         for form in registry.formats()
     )
     yield "\n".join(table(("format", *map(code, routes)), rows))
-    yield f"{LEGEND}."
+    yield f"In the table, {BEHIND}."
     yield from _causes(support.results, "scheme", scheme.name)
 
 
@@ -124,7 +124,7 @@ def format_page(form: Format, support: Support) -> str:
     rows = (
         (
             f"[{support.named(name)}](../schemes/{name}.md)",
-            *(f"`{support.letter(name, route, form.name)}`" for route in routes),
+            *(spelt(support.letter(name, route, form.name)) for route in routes),
         )
         for name in registry.schemes()
         if support.measured(name)
@@ -135,7 +135,7 @@ def format_page(form: Format, support: Support) -> str:
         _list(f"{fact}: {'yes' if holds else 'no'}" for fact, holds in facts.items()),
         "## What comes back",
         "\n".join(table(("scheme", *map(code, routes)), rows)),
-        f"{LEGEND}.",
+        f"In the table, {BEHIND}.",
         *_causes(support.results, "format", form.name),
     )
 

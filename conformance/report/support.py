@@ -135,10 +135,11 @@ def compact(support: Support) -> list[str]:
 def _said(support: Support, scheme: str, form: str) -> str:
     """Return what each route came to, in words; in one, where all came to the same."""
     letters = (support.letter(scheme, route, form) for route in registry.routes())
-    return " / ".join(dict.fromkeys(map(_word, letters)))
+    return " / ".join(dict.fromkeys(map(spelt, letters)))
 
 
-def _word(letter: str) -> str:
+def spelt(letter: str) -> str:
+    """Return the word for a letter of a table, with the mark behind it; bold, if it does harm."""
     word = BY_LETTER[letter[0]]
     return f"**{word}**{letter[1:]}" if letter[0] in HARMFUL else word + letter[1:]
 
