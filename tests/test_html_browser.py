@@ -90,6 +90,7 @@ def test_it_opens_with_every_measured_cell(kind: str, reports: Any) -> None:
     assert ids(tab) == {entry.id for entry in page.entries}
 
 
+@pytest.mark.slow
 def test_a_row_without_a_measurement_is_folded_and_told(reports: Any) -> None:
     tab = reports(pages()["run"]).at()
     assert ids(tab) == {A, B, C}
@@ -100,6 +101,7 @@ def test_a_row_without_a_measurement_is_folded_and_told(reports: Any) -> None:
     assert "hatch" in shape
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_count_of_the_sentence_shows_its_cells(kind: str, reports: Any) -> None:
     tab = reports(pages()[kind]).at()
@@ -111,6 +113,7 @@ def test_a_count_of_the_sentence_shows_its_cells(kind: str, reports: Any) -> Non
         assert "?" in tab.evaluate("location.hash")
 
 
+@pytest.mark.slow
 def test_filters_are_kept_in_the_address(reports: Any) -> None:
     report = reports(pages()["run"])
     tab = report.at("#?status=pass")
@@ -126,6 +129,7 @@ def test_filters_are_kept_in_the_address(reports: Any) -> None:
     assert ids(again) == {A, B, C}
 
 
+@pytest.mark.slow
 def test_a_choice_and_the_legend_filter(reports: Any) -> None:
     tab = reports(pages()["run"]).at()
     tab.select_option('select[data-axis="scheme"]', "int8")
@@ -138,6 +142,7 @@ def test_a_choice_and_the_legend_filter(reports: Any) -> None:
     assert ids(tab) == {B, C}
 
 
+@pytest.mark.slow
 def test_a_permalink_opens_the_drawer_with_everything(reports: Any) -> None:
     tab = reports(pages()["run"]).at(f"#{A}")
     words = tab.inner_text("#drawer")
@@ -147,6 +152,7 @@ def test_a_permalink_opens_the_drawer_with_everything(reports: Any) -> None:
     assert f"conformance run --select '{A}'" in words
 
 
+@pytest.mark.slow
 def test_a_comparison_shows_both_sides_and_marks_what_differs(reports: Any) -> None:
     tab = reports(pages()["comparison"]).at(f"#{A}")
     words = tab.inner_text("#drawer")
@@ -159,6 +165,7 @@ def test_a_comparison_shows_both_sides_and_marks_what_differs(reports: Any) -> N
     assert marks == ["P", "C"]
 
 
+@pytest.mark.slow
 def test_an_exchange_has_columns_of_writers_and_readers(reports: Any) -> None:
     page = pages()["exchange"]
     tab = reports(page).at(f"#{page.entries[1].id}")
@@ -182,6 +189,7 @@ def test_a_hostile_text_does_nothing(reports: Any) -> None:
     assert EVIL in other.inner_text("#drawer h2")
 
 
+@pytest.mark.slow
 def test_the_keyboard_is_enough(reports: Any) -> None:
     tab = reports(pages()["run"]).at()
     focused = "document.activeElement.dataset.id || document.activeElement.id"
@@ -202,6 +210,7 @@ def test_the_keyboard_is_enough(reports: Any) -> None:
     assert tab.evaluate(focused) == B
 
 
+@pytest.mark.slow
 def test_left_and_right_move_between_columns(reports: Any) -> None:
     page = pages()["exchange"]
     tab = reports(page).at("#?none=1")
@@ -216,11 +225,13 @@ def test_left_and_right_move_between_columns(reports: Any) -> None:
     assert tab.evaluate("document.activeElement.dataset.id") == line[0]
 
 
+@pytest.mark.slow
 def test_one_cell_of_the_matrix_is_in_the_tab_order(reports: Any) -> None:
     tab = reports(pages()["run"]).at()
     assert tab.eval_on_selector_all('.cell[tabindex="0"]', "all => all.length") == 1
 
 
+@pytest.mark.slow
 def test_back_closes_the_drawer(reports: Any) -> None:
     tab = reports(pages()["run"]).at()
     tab.click(f'[data-id="{A}"]')
@@ -229,6 +240,7 @@ def test_back_closes_the_drawer(reports: Any) -> None:
     tab.wait_for_selector("#drawer", state="hidden")
 
 
+@pytest.mark.slow
 def test_an_issue_and_a_command_can_be_copied(reports: Any) -> None:
     tab = reports(pages()["run"]).at()
     tab.evaluate("navigator.clipboard.writeText = async (text) => { window.kept = text; }")
@@ -239,6 +251,7 @@ def test_an_issue_and_a_command_can_be_copied(reports: Any) -> None:
     assert EVIL in tab.evaluate("window.kept")
 
 
+@pytest.mark.slow
 def test_the_theme_can_be_switched(reports: Any) -> None:
     tab = reports(pages()["run"]).at()
     before = tab.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -246,6 +259,7 @@ def test_the_theme_can_be_switched(reports: Any) -> None:
     assert tab.evaluate("getComputedStyle(document.body).backgroundColor") != before
 
 
+@pytest.mark.slow
 def test_print_shows_the_whole_matrix_and_no_controls(reports: Any) -> None:
     tab = reports(pages()["run"]).at()
     tab.emulate_media(media="print")
@@ -254,6 +268,7 @@ def test_print_shows_the_whole_matrix_and_no_controls(reports: Any) -> None:
     assert tab.evaluate("getComputedStyle(document.getElementById('scroll')).overflow") == "visible"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_axe_finds_nothing(kind: str, scheme: str, reports: Any) -> None:
@@ -267,6 +282,7 @@ def test_axe_finds_nothing(kind: str, scheme: str, reports: Any) -> None:
         assert told == []
 
 
+@pytest.mark.slow
 def test_axe_can_find_something(reports: Any) -> None:
     tab = reports(pages()["run"]).at()
     tab.evaluate("document.querySelector('.cell').removeAttribute('aria-label')")
@@ -275,6 +291,7 @@ def test_axe_can_find_something(reports: Any) -> None:
     assert "button-name" in found
 
 
+@pytest.mark.slow
 def test_a_narrow_window_scrolls_the_matrix_and_not_the_page(reports: Any) -> None:
     report = reports(pages()["exchange"])
     report.tab.set_viewport_size({"width": 390, "height": 844})
@@ -295,6 +312,7 @@ def test_without_scripts_the_verdict_and_the_causes_stand(tmp_path: Path, browse
     assert "scripts are switched off" in words
 
 
+@pytest.mark.slow
 def test_two_thousand_cells_are_drawn(reports: Any) -> None:
     cases = {f"toy.{number}": replace(TIMED) for number in range(2000)}
     tab = reports(of_run(results(cases, NEW), KNOWN)).at()
