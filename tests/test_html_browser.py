@@ -95,6 +95,7 @@ def test_it_opens_with_every_measured_cell(kind: str, reports: Any) -> None:
     assert ids(tab) == {entry.id for entry in page.entries}
 
 
+@pytest.mark.slow
 def test_a_row_without_a_measurement_is_folded_and_told(reports: Any) -> None:
     tab = reports(pages()["run"]).at()
     assert ids(tab) == {A, B, C}
@@ -105,6 +106,7 @@ def test_a_row_without_a_measurement_is_folded_and_told(reports: Any) -> None:
     assert "hatch" in shape
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_count_of_the_sentence_shows_its_cells(kind: str, reports: Any) -> None:
     tab = reports(pages()[kind]).at()
@@ -116,6 +118,7 @@ def test_a_count_of_the_sentence_shows_its_cells(kind: str, reports: Any) -> Non
         assert "?" in tab.evaluate("location.hash")
 
 
+@pytest.mark.slow
 def test_filters_are_kept_in_the_address(reports: Any) -> None:
     report = reports(pages()["run"])
     tab = report.at("#?status=pass")
@@ -131,6 +134,7 @@ def test_filters_are_kept_in_the_address(reports: Any) -> None:
     assert ids(again) == {A, B, C}
 
 
+@pytest.mark.slow
 def test_a_choice_and_the_legend_filter(reports: Any) -> None:
     tab = reports(pages()["run"]).at()
     tab.select_option('select[data-axis="scheme"]', "int8")
@@ -143,6 +147,7 @@ def test_a_choice_and_the_legend_filter(reports: Any) -> None:
     assert ids(tab) == {B, C}
 
 
+@pytest.mark.slow
 def test_the_changes_of_a_comparison_are_a_choice(reports: Any) -> None:
     page = pages()["comparison"]
     tab = reports(page).at()
@@ -151,6 +156,7 @@ def test_the_changes_of_a_comparison_are_a_choice(reports: Any) -> None:
     assert tab.evaluate("location.hash") == "#?change=regressed"
 
 
+@pytest.mark.slow
 def test_a_permalink_opens_the_drawer_with_everything(reports: Any) -> None:
     tab = reports(pages()["run"]).at(f"#{A}")
     words = tab.inner_text("#drawer")
@@ -160,6 +166,7 @@ def test_a_permalink_opens_the_drawer_with_everything(reports: Any) -> None:
     assert f"conformance run --select '{A}'" in words
 
 
+@pytest.mark.slow
 def test_a_comparison_shows_both_sides_and_marks_what_differs(reports: Any) -> None:
     tab = reports(pages()["comparison"]).at(f"#{A}")
     words = tab.inner_text("#drawer")
@@ -172,6 +179,7 @@ def test_a_comparison_shows_both_sides_and_marks_what_differs(reports: Any) -> N
     assert marks == ["P", "C"]
 
 
+@pytest.mark.slow
 def test_an_exchange_has_columns_of_writers_and_readers(reports: Any) -> None:
     page = pages()["exchange"]
     tab = reports(page).at(f"#{page.entries[1].id}")
@@ -195,6 +203,7 @@ def test_a_hostile_text_does_nothing(reports: Any) -> None:
     assert EVIL in other.inner_text("#drawer h2")
 
 
+@pytest.mark.slow
 def test_the_keyboard_is_enough(reports: Any) -> None:
     tab = reports(pages()["run"]).at()
     focused = "document.activeElement.dataset.id || document.activeElement.id"
@@ -215,6 +224,7 @@ def test_the_keyboard_is_enough(reports: Any) -> None:
     assert tab.evaluate(focused) == B
 
 
+@pytest.mark.slow
 def test_left_and_right_move_between_columns(reports: Any) -> None:
     page = pages()["exchange"]
     tab = reports(page).at("#?none=1")
@@ -229,11 +239,13 @@ def test_left_and_right_move_between_columns(reports: Any) -> None:
     assert tab.evaluate("document.activeElement.dataset.id") == line[0]
 
 
+@pytest.mark.slow
 def test_one_cell_of_the_matrix_is_in_the_tab_order(reports: Any) -> None:
     tab = reports(pages()["run"]).at()
     assert tab.eval_on_selector_all('.cell[tabindex="0"]', "all => all.length") == 1
 
 
+@pytest.mark.slow
 def test_back_closes_the_drawer(reports: Any) -> None:
     tab = reports(pages()["run"]).at()
     tab.click(f'[data-id="{A}"]')
@@ -242,6 +254,7 @@ def test_back_closes_the_drawer(reports: Any) -> None:
     tab.wait_for_selector("#drawer", state="hidden")
 
 
+@pytest.mark.slow
 def test_an_issue_and_a_command_can_be_copied(reports: Any) -> None:
     tab = reports(pages()["run"]).at()
     tab.evaluate("navigator.clipboard.writeText = async (text) => { window.kept = text; }")
@@ -252,6 +265,7 @@ def test_an_issue_and_a_command_can_be_copied(reports: Any) -> None:
     assert EVIL in tab.evaluate("window.kept")
 
 
+@pytest.mark.slow
 def test_the_theme_can_be_switched(reports: Any) -> None:
     tab = reports(pages()["run"]).at()
     before = tab.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -259,6 +273,7 @@ def test_the_theme_can_be_switched(reports: Any) -> None:
     assert tab.evaluate("getComputedStyle(document.body).backgroundColor") != before
 
 
+@pytest.mark.slow
 def test_paper_shows_the_folded_causes(reports: Any) -> None:
     failures = [Failure(Stage.LOAD, "ValueError", "abcdefgh"[at] * 8) for at in range(8)]
     cases = {f"toy.{each.message}": Outcome("", failure=each) for each in failures}
@@ -271,6 +286,7 @@ def test_paper_shows_the_folded_causes(reports: Any) -> None:
     assert tab.evaluate(seen) == 6
 
 
+@pytest.mark.slow
 def test_print_shows_the_whole_matrix_and_no_controls(reports: Any) -> None:
     tab = reports(pages()["run"]).at()
     tab.emulate_media(media="print")
@@ -279,6 +295,7 @@ def test_print_shows_the_whole_matrix_and_no_controls(reports: Any) -> None:
     assert tab.evaluate("getComputedStyle(document.getElementById('scroll')).overflow") == "visible"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_axe_finds_nothing(kind: str, scheme: str, reports: Any) -> None:
@@ -292,6 +309,7 @@ def test_axe_finds_nothing(kind: str, scheme: str, reports: Any) -> None:
         assert told == []
 
 
+@pytest.mark.slow
 def test_axe_can_find_something(reports: Any) -> None:
     tab = reports(pages()["run"]).at()
     tab.evaluate("document.querySelector('.cell').removeAttribute('aria-label')")
@@ -300,6 +318,7 @@ def test_axe_can_find_something(reports: Any) -> None:
     assert "button-name" in found
 
 
+@pytest.mark.slow
 def test_a_narrow_window_scrolls_the_matrix_and_not_the_page(reports: Any) -> None:
     report = reports(pages()["exchange"])
     report.tab.set_viewport_size({"width": 390, "height": 844})
@@ -320,6 +339,7 @@ def test_without_scripts_the_verdict_and_the_causes_stand(tmp_path: Path, browse
     assert "scripts are switched off" in words
 
 
+@pytest.mark.slow
 def test_the_picture_is_of_the_report_and_of_a_case(browser: Any, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     path.write_text(render(pages()["run"]), encoding="utf-8")
@@ -330,6 +350,7 @@ def test_the_picture_is_of_the_report_and_of_a_case(browser: Any, tmp_path: Path
         picture(browser, path, "nothing")
 
 
+@pytest.mark.slow
 def test_two_thousand_cells_are_drawn(reports: Any) -> None:
     cases = {f"toy.{number}": replace(TIMED) for number in range(2000)}
     tab = reports(of_run(results(cases, NEW), KNOWN)).at()

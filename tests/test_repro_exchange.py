@@ -47,6 +47,7 @@ FLAG = Defect(Found("requires_grad", Stage.STRUCTURE, "it came back True"))
 REFUSED = Defect(Raised(Stage.LOAD, "OSError", "nothing like it"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("defect", "before", "code"),
     [

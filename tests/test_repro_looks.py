@@ -187,6 +187,7 @@ def text_of(shown: Found, case: Case = HEALTHY, *, fresh: bool = False) -> str:
     return script(Repro(case, VERSIONS, Defect(shown, fresh)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SEEN)
 def test_a_look_sees_its_defect(name: str, tmp_path: Path) -> None:
     shown, before = SEEN[name]

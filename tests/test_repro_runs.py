@@ -45,6 +45,7 @@ def starts_python(expectation: Expectation) -> bool:
     return isinstance(excuse, Raises | Differs) and excuse.reader is Reader.FRESH
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "expectation",
     [
@@ -106,6 +107,7 @@ def test_the_sample_has_every_route_and_format() -> None:
     assert formats == registry.formats().keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", sample(), ids=lambda each: each.id)
 def test_the_repro_of_a_passing_case_finds_nothing(case: Case, tmp_path: Path) -> None:
     ran = run(repro(case), tmp_path)
@@ -175,6 +177,7 @@ def refusing_second_save() -> None:
     on_saving(save)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("case", "before", "code", "said"),
     [
@@ -199,6 +202,7 @@ def test_a_script_tells_gone_from_cannot_tell(
 # By a real Python, as people run it.
 
 
+@pytest.mark.slow
 def test_a_script_runs_by_itself(tmp_path: Path) -> None:
     path = tmp_path / "repro.py"
     path.write_text(repro(UNSAVED), encoding="utf-8")

@@ -94,6 +94,7 @@ def test_two_expectations_hide_their_cause() -> None:
     assert len(HIDDEN) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", [other_load])
 @pytest.mark.parametrize("expectation", HIDDEN, ids=lambda each: each.name)
 def test_a_failure_for_another_reason_cannot_tell(

@@ -65,6 +65,7 @@ def parsed(site: Path) -> dict[Path, Page]:
     return {path: Page(path) for path in site.rglob("*.html")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path",
     [
@@ -93,6 +94,7 @@ def broken(found: dict[Path, Page]) -> Iterator[str]:
                 yield f"{path.name}: {link} has no such fragment"
 
 
+@pytest.mark.slow
 def test_no_link_is_broken(parsed: dict[Path, Page]) -> None:
     del parsed[next(path for path in parsed if path.name == "404.html")]  # it is served, not opened
     assert list(broken(parsed)) == []
@@ -107,6 +109,7 @@ def test_a_broken_link_is_noticed(link: str, tmp_path: Path) -> None:
     assert [each.split(" ")[1] for each in broken(found)] == [link]
 
 
+@pytest.mark.slow
 def test_a_browser_fetches_nothing_from_elsewhere(parsed: dict[Path, Page]) -> None:
     fetched = {each for page in parsed.values() for each in page.fetched}
     assert fetched
@@ -162,6 +165,7 @@ def test_a_page_says_why_a_case_does_not_pass() -> None:
     assert "Not declared." in made["schemes/int8wo.md"]
 
 
+@pytest.mark.slow
 def test_every_defect_has_the_fragment_that_pages_link_to(parsed: dict[Path, Page]) -> None:
     (page,) = (each for path, each in parsed.items() if path.name == "defects.html")
     assert {anchor(each.name) for each in defects()} <= page.ids
