@@ -111,9 +111,10 @@ class Models:
     def meanwhile(self, form: str, directory: Path) -> None:
         """Go on saving the new and the old content in turn, until the next request."""
         self._model(NEW), self._model(OLD)
+        parent = os.getpid()
 
         def go_on() -> None:
-            while True:
+            while os.getppid() == parent:  # a player that dies is not survived
                 for what in (NEW, OLD):
                     self.save(what, form, directory)
 
