@@ -10,6 +10,7 @@ from itertools import groupby
 from conformance.case import Case
 from conformance.drained import drained
 from conformance.roundtrip.engine import Engine
+from conformance.roundtrip.kept import Keep
 from conformance.roundtrip.outcome import Outcome
 
 
@@ -26,9 +27,9 @@ class _Work:
 
 
 def run_cases(
-    cases: Iterable[Case], workers: int, timeout: float
+    cases: Iterable[Case], workers: int, timeout: float, keep: Keep | None = None
 ) -> Generator[Outcome, None, None]:
-    """Yield the outcome of each case as it arrives.
+    """Yield the outcome of each case as it arrives; with `keep`, checkpoints stay there.
 
     Raises:
         UsageError: the libraries under test do not import.
@@ -36,7 +37,7 @@ def run_cases(
     work = _Work()
     for _, members in groupby(cases, key=lambda case: case.group):
         work.groups.put(list(members))
-    threads = [threading.Thread(target=_hand, args=(work, timeout)) for _ in range(workers)]
+    threads = [threading.Thread(target=_hand, args=(work, timeout, keep)) for _ in range(workers)]
     for thread in threads:
         thread.start()
     try:
@@ -47,10 +48,10 @@ def run_cases(
             thread.join()
 
 
-def _hand(work: _Work, timeout: float) -> None:
+def _hand(work: _Work, timeout: float, keep: Keep | None) -> None:
     """Run group after group until there is none; the end and every error are told."""
     try:
-        with Engine(timeout) as engine, suppress(queue.Empty):
+        with Engine(timeout, keep=keep) as engine, suppress(queue.Empty):
             while True:
                 for case in work.groups.get_nowait():
                     if work.stop.is_set():

@@ -19,6 +19,7 @@ from typing import Any
 from conformance.case import Case
 from conformance.errors import UsageError
 from conformance.roundtrip import worker
+from conformance.roundtrip.kept import Keep
 from conformance.roundtrip.merge import merge, worth_reading
 from conformance.roundtrip.outcome import NoResult, NoResultKind, Outcome, Stage
 
@@ -136,8 +137,10 @@ class Engine:
         timeout: float = TIMEOUT,
         writer: Callable[..., None] = worker.writer,
         reader: Callable[..., None] = worker.reader,
+        keep: Keep | None = None,
     ) -> None:
         self.timeout = timeout
+        self._keep = keep
         self._writer, self._reader = writer, reader
         self.directory = Path(tempfile.mkdtemp(prefix="conformance-"))
         self._at_work: Worker | None = None
@@ -175,7 +178,10 @@ class Engine:
         target.mkdir()
         try:
             same = self._write(case, target)
-            return merge(same, self._read(case, target)) if worth_reading(same) else same
+            outcome = merge(same, self._read(case, target)) if worth_reading(same) else same
+            if self._keep is not None:
+                self._keep.take(case.id, target)
+            return outcome
         finally:
             shutil.rmtree(target, ignore_errors=True)
 
