@@ -36,6 +36,7 @@ COMMANDS = (
     ),
     Lazy("record", "own", "Record what a checkpoint of yours gives today."),
     Lazy("verify", "own", "Does a checkpoint of yours still come back as it was recorded?"),
+    Lazy("plan", "plan", "Tell the memory, disk and time that full-size cases will need."),
     Lazy("bench", "bench", "Measure what the suite costs."),
 )
 """Every command: its name, its module in `conformance.commands`, and what `--help` says of it.

@@ -192,7 +192,7 @@ def test_flux_guidance_is_given_where_it_is_embedded(name: str) -> None:
     assert sum(config["axes_dims_rope"]) == config["attention_head_dim"]
 
 
-@pytest.mark.parametrize("name", ["cogvideox-tiny", "cogvideox-small", "cogvideox-2b"])
+@pytest.mark.parametrize("name", ["cogvideox-tiny", "cogvideox-small"])
 def test_cogvideox_video_has_exactly_the_size_of_the_config(name: str) -> None:
     config = models.model_config(SUBJECTS[name])
     video = models.inputs(SUBJECTS[name])["hidden_states"]
@@ -221,9 +221,9 @@ def test_cogvideox15_forward_reads_its_rotary_embedding(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "shape", "tokens"),
     [
-        ("cogvideox-5b", (1, 4, 16, 16, 24), 384),
+        ("cogvideox-5b", (1, 4, 16, 8, 12), 96),
         ("cogvideox15-tiny", (1, 2, 16, 8, 12), 24),
-        ("cogvideox15-5b", (1, 4, 16, 16, 24), 192),
+        ("cogvideox15-5b", (1, 4, 16, 8, 12), 48),
     ],
 )
 def test_cogvideox_rotary_inputs(name: str, shape: tuple[int, ...], tokens: int) -> None:

@@ -66,6 +66,8 @@ class Subject:
     """Parameter count, checked on the meta device."""
     schemes: tuple[str, ...] | None = None
     """The schemes that cases combine it with; None for all of them."""
+    formats: tuple[str, ...] | None = None
+    """The formats, likewise; None for all that have no shard limit of their own."""
 
 
 @dataclass(frozen=True)
@@ -238,6 +240,8 @@ class Route:
     title: str
     quantize: Callable[[Any, "Quantized"], Any]
     """`(bf16 model, how) -> quantized model`; the model given may be changed in place."""
+    loads: bool = False
+    """It reads the bf16 checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -251,6 +255,9 @@ class Quantized:
     storage: Callable[[Any, Any], Any] | None
     """Builds the tensor subclass where this machine cannot quantize; None to quantize."""
     device: Device
+    fill: Callable[[Any], None] | None = None
+    """Gives a module its own weights, for a model that is still on the meta device; None for one
+    that has them all."""
 
 
 @dataclass(frozen=True)
@@ -268,6 +275,8 @@ class Format:
     sharded: bool = False
     splits_weights: bool = False
     """Inner tensors of one weight may lie in different shards."""
+    shard_bytes: int | None = None
+    """Its shard limit; None for the one that the suite computes, under which shards bite."""
     has_config: bool = True
     """A `config.json` is written beside the weights."""
     has_requires_grad: bool = True

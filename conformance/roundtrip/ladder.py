@@ -3,12 +3,13 @@
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from conformance.disk import is_full, no_space
 from conformance.errors import UnavailableError
+from conformance.roundtrip.footprint import Footprint
 from conformance.roundtrip.outcome import Failure, NoResult, NoResultKind, Reader, Stage, Step
 
 
@@ -44,6 +45,14 @@ class Ladder:
     announce: Callable[[Stage], None] = lambda _: None
     """Told of each stage as it begins, so that somebody knows where a process died."""
     steps: list[Step] = field(default_factory=list)
+    footprint: Footprint | None = None
+    """Measures time and memory of the parts of a large case."""
+
+    def part(
+        self, name: str, total: int = 0, done: Callable[[], int] = lambda: 0
+    ) -> AbstractContextManager[None]:
+        """Measure a part of a stage, where the case is large; see `Footprint.part`."""
+        return self.footprint.part(name, total, done) if self.footprint else nullcontext()
 
     @contextmanager
     def stage(self, stage: Stage, directory: Path | None = None) -> Iterator[None]:

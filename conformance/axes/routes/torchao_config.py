@@ -32,5 +32,6 @@ ROUTES = (
         name="torchao-config",
         title="`from_pretrained(quantization_config=TorchAoConfig(config))`",
         quantize=quantize,
+        loads=True,
     ),
 )

@@ -4,20 +4,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from conformance.axes.base import Family, Size, Subject
+from conformance.axes.full_size import PLAIN, SPLIT, full, shards
 
-# Largest latent (frames, height, width) of the models with rotary embeddings. They take any size,
-# and the published ones are too large for a CPU: 44,880 video tokens for 1.5 at 1360 x 768 pixels.
-ROTARY_LIMIT = (4, 16, 24)
+# Largest latent (frames, height, width). Published sizes are too large for a CPU: 17,550 video
+# tokens for CogVideoX-2b, 44,880 for 1.5 at 1360 x 768 pixels.
+LIMIT = (4, 8, 12)
 ROTARY_BASE = 10_000.0
 
 
 def latent_size(config: Mapping[str, Any]) -> tuple[int, int, int]:
     """Return frames, height and width of the latent video for a model config.
 
-    Without rotary embeddings it is exactly the size of the config, with
-    `temporal_compression_ratio * (frames - 1) + 1 == sample_frames`: for any other size the model
-    computes positions anew and its position-embedding buffer, which no checkpoint holds, would go
-    unread (`CogVideoXPatchEmbed.forward` of diffusers). Version 1.5 folds `patch_size_t` frames
+    It is the size of the config, with
+    `temporal_compression_ratio * (frames - 1) + 1 == sample_frames`, up to `LIMIT`. Without rotary
+    embeddings a model that is asked for another size than its config's computes positions anew, and
+    its position-embedding buffer, which no checkpoint holds, goes unread
+    (`CogVideoXPatchEmbed.forward` of diffusers): at full size only its bits are compared, the tiny
+    and small models read it. Version 1.5 folds `patch_size_t` frames
     into one patch, so their number is rounded up to a multiple of it, as its pipeline does.
     """
     size = (
@@ -25,9 +28,7 @@ def latent_size(config: Mapping[str, Any]) -> tuple[int, int, int]:
         config["sample_height"],
         config["sample_width"],
     )
-    if config["use_rotary_positional_embeddings"]:
-        size = tuple(min(*pair) for pair in zip(size, ROTARY_LIMIT, strict=True))
-    frames, height, width = size
+    frames, height, width = (min(*pair) for pair in zip(size, LIMIT, strict=True))
     fold: int = config.get("patch_size_t") or 1
     return -(-frames // fold) * fold, height, width
 
@@ -96,7 +97,8 @@ SUBJECTS = (
     Subject("cogvideox-small", COGVIDEOX, Size.SMALL, parameters=12_506_176),
     Subject("cogvideox15-tiny", COGVIDEOX, Size.TINY, parameters=39_200),
     Subject("cogvideox15-small", COGVIDEOX, Size.SMALL, parameters=12_588_160),
-    Subject("cogvideox-2b", COGVIDEOX, Size.FULL, parameters=1_693_783_872, schemes=("int8wo",)),
-    Subject("cogvideox-5b", COGVIDEOX, Size.FULL, parameters=5_570_283_072, schemes=("int8wo",)),
-    Subject("cogvideox15-5b", COGVIDEOX, Size.FULL, parameters=5_570_676_352, schemes=("int8wo",)),
+    # The smallest is combined with every scheme; one shard of 2 GB would hold all of it.
+    full("cogvideox-2b", COGVIDEOX, 1_693_783_872, *PLAIN, *SPLIT, schemes=None),
+    full("cogvideox-5b", COGVIDEOX, 5_570_283_072, *PLAIN, *shards(2)),
+    full("cogvideox15-5b", COGVIDEOX, 5_570_676_352, *PLAIN, *shards(2)),
 )

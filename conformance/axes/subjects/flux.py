@@ -5,6 +5,7 @@ from math import prod
 from typing import Any
 
 from conformance.axes.base import Family, Size, Subject
+from conformance.axes.full_size import PLAIN, full, shards
 
 # Image tokens lie on a grid that is not square, so that a swap of its axes shows.
 GRID = (8, 4)
@@ -62,6 +63,6 @@ FLUX = Family(name="flux", model_class="FluxTransformer2DModel", inputs=inputs)
 SUBJECTS = (
     Subject("flux-tiny", FLUX, Size.TINY, parameters=80_608),
     Subject("flux-small", FLUX, Size.SMALL, parameters=11_034_944),
-    Subject("flux-schnell", FLUX, Size.FULL, parameters=11_891_178_560, schemes=("int8wo",)),
-    Subject("flux-dev", FLUX, Size.FULL, parameters=11_901_408_320, schemes=("int8wo",)),
+    full("flux-schnell", FLUX, 11_891_178_560, *PLAIN, *shards(10), *shards(2)),
+    full("flux-dev", FLUX, 11_901_408_320, *PLAIN, *shards(10), *shards(2)),
 )

@@ -1,0 +1,61 @@
+"""Random weights for large models: every parameter is a window of one run of random numbers.
+
+Drawing each parameter by itself takes longer than everything else. What is shared: two parameters
+hold the same numbers in another place, scaled to their own spread. Nothing that is compared loses
+by it: no two parameters begin at the same place and the length of the run is a prime, so that no
+row of a matrix begins where another one does, and two layers that are swapped differ in every row.
+"""
+
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+from math import prod
+
+import torch
+
+from conformance.axes.models import spread
+from conformance.roundtrip.ladder import HarnessError
+
+LENGTH = 2**24 - 3
+"""Numbers in the run; a prime, and 34 MB in bfloat16."""
+
+
+class Pool:
+    """Draws parameters by name; equal seeds and names give equal bits."""
+
+    def __init__(self, seed: int, length: int = LENGTH) -> None:
+        self.seed = seed
+        generator = torch.Generator("cpu").manual_seed(seed)
+        self._run = torch.randn(length, generator=generator, dtype=torch.bfloat16)
+
+    def place(self, name: str) -> int:
+        """Return where in the run the parameter of this name begins."""
+        digest = blake2b(f"{self.seed}:{name}".encode(), digest_size=8).digest()
+        return int.from_bytes(digest, "big") % self._run.numel()
+
+    def draw(self, name: str, shape: tuple[int, ...]) -> torch.Tensor:
+        """Return the parameter of this name: bfloat16 on CPU, spread as `models.weight` does."""
+        factor, middle = spread(name, shape)
+        values = torch.empty(prod(shape), dtype=torch.bfloat16)
+        for place, start, count in self._windows(self.place(name), values.numel()):
+            torch.mul(self._run[place : place + count], factor, out=values[start : start + count])
+        return (values.add_(middle) if middle else values).reshape(shape)
+
+    def _windows(self, place: int, wanted: int) -> Iterator[tuple[int, int, int]]:
+        """Yield `(place in the run, start in the parameter, count)`, around the end of the run."""
+        start = 0
+        while start < wanted:
+            count = min(wanted - start, self._run.numel() - place)
+            yield place, start, count
+            start, place = start + count, 0
+
+    def all_apart(self, names: Iterable[str]) -> None:
+        """Make sure that no two parameters begin at the same place.
+
+        Raises:
+            HarnessError: two do, and to swap them would go unseen.
+        """
+        taken: dict[int, str] = {}
+        for name in names:
+            other = taken.setdefault(self.place(name), name)
+            if other != name:
+                raise HarnessError(f"{name} and {other} begin alike; take another seed")
