@@ -53,7 +53,7 @@ class Watcher:
     """Shows how far large cases are: in the bar, or now and then as a line of a log."""
 
     bar: Any
-    log: Any
+    console: Any
     clock: Callable[[], float] = time.monotonic
     _task: Any = None
     _part: tuple[str, str] = ("", "")
@@ -66,13 +66,12 @@ class Watcher:
             self._part, self._began = (case, now.part), self.clock()
             if self._task is not None:
                 self.bar.remove_task(self._task)
-            self._task = self.bar.add_task(
-                f"{case} {now.part}", total=now.total or None, bytes=True
-            )
+            total = now.total or None
+            self._task = self.bar.add_task(f"{case} {now.part}", total=total, bytes=True)
         self.bar.update(self._task, completed=now.done)
-        if not self.log.is_terminal and self.clock() - self._told >= LOG_SECONDS:
+        if not self.console.is_terminal and self.clock() - self._told >= LOG_SECONDS:
             self._told = self.clock()
-            self.log.print(large.progress_line(case, now, self.clock() - self._began))
+            self.console.print(large.progress_line(case, now, self.clock() - self._began))
 
 
 def command(
@@ -129,7 +128,7 @@ def _run_all(session: Session, workers: int, timeout: float) -> None:
     # Reports printed beside a bar on the same terminal must go through the console of the bar.
     terminal = out if out.is_terminal else err
     bar = text.progress(terminal)
-    outcomes = run_cases(session.remaining, workers, timeout, Watcher(bar, err))
+    outcomes = run_cases(session.remaining, workers, timeout, Watcher(bar, terminal))
     with closing(outcomes), bar:
         task = bar.add_task("cases", total=total, completed=done)
         for number, outcome in enumerate(outcomes, start=done + 1):
