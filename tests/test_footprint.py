@@ -4,6 +4,8 @@ import mmap
 import time
 from pathlib import Path
 
+import pytest
+
 from conformance.roundtrip.footprint import Footprint, mapped_since, read_since, size_of
 
 BIG = 200 * 2**20
@@ -51,11 +53,8 @@ def test_a_part_that_is_gone_through_twice_adds_seconds_and_keeps_the_larger_pea
 
 def test_a_part_that_breaks_is_not_measured_and_its_error_passes() -> None:
     footprint = Footprint()
-    try:
-        with footprint.part("part"):
-            raise ValueError("broken")
-    except ValueError as error:
-        assert str(error) == "broken"
+    with pytest.raises(ValueError, match="^broken$"), footprint.part("part"):
+        raise ValueError("broken")
     assert footprint.measures == {}
 
 

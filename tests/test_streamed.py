@@ -1,4 +1,4 @@
-"""Large models, proven on small ones: one module at a time, with the bits of a model drawn whole."""
+"""Large models, proven on small ones: one module at a time, the bits of a model drawn whole."""
 
 import json
 import math
@@ -38,6 +38,9 @@ from fixtures.saboteurs.surgery import swap
 FULL = [each for each in registry.subjects().values() if each.size is Size.FULL]
 LAYER = "transformer_blocks.0.attn.to_k"
 TWIN = "transformer_blocks.0.attn.to_q"
+
+
+SIZES = st.lists(st.integers(1, 9), min_size=1, max_size=3)
 
 
 def enlarged(case_id: str) -> Case:
