@@ -53,7 +53,7 @@ def test_a_part_that_is_gone_through_twice_adds_seconds_and_keeps_the_larger_pea
 
 def test_a_part_that_breaks_is_not_measured_and_its_error_passes() -> None:
     footprint = Footprint()
-    with pytest.raises(ValueError, match="^broken$"), footprint.part("part"):
+    with pytest.raises(ValueError, match=r"^broken$"), footprint.part("part"):
         raise ValueError("broken")
     assert footprint.measures == {}
 
