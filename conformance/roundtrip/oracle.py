@@ -31,9 +31,11 @@ def save_oracle(
     }
     small = sum(each.numel() * each.element_size() for each in leaves.values()) <= LIMIT
     kept = {f"output:{name}": output for name, output in outputs.items()}
-    # Entries that share memory are refused by safetensors; the record knows the aliases.
     together = {**leaves, **kept} if small else kept
-    save_file({name: as_bytes(each).clone() for name, each in together.items()}, directory / ORACLE)
+    if together:
+        # Entries that share memory are refused by safetensors; the record knows the aliases.
+        copies = {name: as_bytes(each).clone() for name, each in together.items()}
+        save_file(copies, directory / ORACLE)
 
 
 def oracle_tensor(directory: Path, name: str, like: torch.Tensor) -> torch.Tensor | None:
