@@ -29,11 +29,7 @@ COMMANDS = (
     Lazy("matrix", "exchange", "Draw the matrix of an exchange from its results file."),
     Lazy("golden", "golden", "Checkpoints that old releases wrote."),
     Lazy("envs", "envs", "Virtual environments for several versions, made once and kept."),
-    Lazy(
-        "inspect",
-        "inspect",
-        "Tell what a checkpoint is, who can read it.",
-    ),
+    Lazy("inspect", "inspect", "Tell what a checkpoint is, and who can read it."),
     Lazy("record", "own", "Record what a checkpoint of yours gives today."),
     Lazy("verify", "own", "Does a checkpoint of yours still come back as it was recorded?"),
     Lazy("plan", "plan", "Tell the memory, disk and time that full-size cases will need."),
@@ -56,7 +52,6 @@ CommandLineError: Any = typer.BadParameter.__bases__[0]
 """What typer raises for a bad command line; the release of typer decides where it is defined."""
 INTERRUPTED = 130
 """What a shell reports for Ctrl-C."""
-USAGE, INCONCLUSIVE = 2, 3
 NAME = "conformance"
 """What help calls it, however it was started; shells complete it by this name."""
 
@@ -96,15 +91,15 @@ def _help(error: Any) -> str:
 
 
 def _refuse(reason: str) -> int:
-    from conformance.report import text
+    from conformance.judging.summary import ExitCode
 
-    text.show(text.console(stderr=True), text.line(f"conformance: {reason}", "red"))
-    return USAGE
+    _complain(reason)
+    return ExitCode.USAGE
 
 
 def _out_of_space(error: Exception) -> int:
-    from conformance.disk import NoSpaceError, no_space
-    from conformance.report import text
+    from conformance.judging.summary import ExitCode
+    from conformance.roundtrip.disk import NoSpaceError, no_space
 
     full = isinstance(error, OSError) and no_space(str(error))
     if not (full or isinstance(error, NoSpaceError)):
@@ -112,9 +107,14 @@ def _out_of_space(error: Exception) -> int:
     mend = (
         "free some, and run it again, with --resume where there is one: what was measured is kept"
     )
-    line = text.line(f"conformance: no space left: {error}; {mend}", "red")
-    text.show(text.console(stderr=True), line)
-    return INCONCLUSIVE
+    _complain(f"no space left: {error}; {mend}")
+    return ExitCode.INCONCLUSIVE
+
+
+def _complain(reason: str) -> None:
+    from conformance.report import text
+
+    text.show(text.console(stderr=True), text.line(f"conformance: {reason}", "red"))
 
 
 if __name__ == "__main__":

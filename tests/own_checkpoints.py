@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from conformance.axes import models, registry
+from conformance.judging.judge import judge
+from conformance.judging.verdicts import Verdict
 from conformance.roundtrip.checkpoint import Asked, checkpoint_at, manifest, record_beside
+from conformance.roundtrip.outcome import Outcome
 from conformance.roundtrip.own import Answer, record, verify
 from conformance.roundtrip.record import Record
 
@@ -112,3 +115,21 @@ def edit_config(directory: Path, **values: Any) -> None:
     path = directory / "config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(copy.deepcopy(config) | values), encoding="utf-8")
+
+
+def verdict(answer: Answer) -> Verdict | None:
+    return judge(answer.outcome, ()).verdict
+
+
+def checks(outcome: Outcome) -> set[str]:
+    return {each.check for each in outcome.findings}
+
+
+def plain(directory: Path) -> Path:
+    """Write a plain state dict: quick to record, and it needs no model."""
+    import torch
+    from safetensors.torch import save_file
+
+    path = directory / "mine.safetensors"
+    save_file({"a": torch.arange(8), "b": torch.ones(2)}, path)
+    return path

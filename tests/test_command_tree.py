@@ -24,13 +24,10 @@ from conformance.commands.lazy import Lazy, loaded
 ROOT = Path(__file__).parents[1]
 CASE = "flux-tiny.int8wo.quantize_.safetensors.cpu"
 NO_DATA = {
-    "run": "writes a results file; `show`, `compare` and `summary` print it",
+    "run": "writes a results file; `show` and `compare` print it",
     "envs clean": "removes",
     "envs refresh": "prints a diff for `git apply`",
     "golden make": "writes golden files",
-    "report": "writes a page",
-    "repro": "prints a script",
-    "summary": "prints what CI wants: Markdown, JUnit, a badge",
 }
 """Commands without `--json`, and why. One that prints data does not belong here."""
 
@@ -66,6 +63,26 @@ def options(command: Any) -> set[str]:
 
 def test_the_tree_is_walked_to_its_leaves() -> None:
     assert {"run", "show", "explain", "envs list", "golden verify", "bench suite"} <= TREE.keys()
+
+
+def test_the_commands_without_data_are_there() -> None:
+    assert NO_DATA.keys() <= TREE.keys()
+
+
+NAMED = re.compile(r"(?:^ {4}|`|&& |\| )conformance ([a-z]+)", re.MULTILINE)
+"""A command in a code span, or in an indented block of code."""
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "ci" / "README.md"]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_a_document_names_no_command_that_is_not_there(path: Path) -> None:
+    named = set(NAMED.findall(path.read_text(encoding="utf-8")))
+    assert named - {words.partition(" ")[0] for words in TREE} == set()
+
+
+def test_a_command_is_noticed_wherever_a_document_names_it() -> None:
+    text = "Type `conformance one`, then\n\n    conformance two\n    x && conformance three -n 2\n"
+    assert NAMED.findall(text) == ["one", "two", "three"]
 
 
 @each_command
@@ -266,3 +283,10 @@ def test_completion_imports_no_torch() -> None:
         "print('torch' in sys.modules, 'diffusers' in sys.modules)"
     )
     assert python(code).stdout == "False False\n"
+
+
+def test_the_script_for_a_shell_is_printed() -> None:
+    """For the shell that asks, which is found by its process: so a real one does."""
+    asks = f"{sys.executable} -m conformance.cli --show-completion; true"
+    ended = subprocess.run(["bash", "-c", asks], capture_output=True, text=True, check=True)
+    assert "complete -o default -F _conformance_completion conformance" in ended.stdout

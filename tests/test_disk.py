@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from stand_in import answer
 
-from conformance import cli, disk, session
+from conformance import cli, session
 from conformance.case import Case
 from conformance.commands import run
-from conformance.disk import NoSpaceError, is_full, require_space
 from conformance.judging.parts import read_begun
+from conformance.roundtrip import disk
+from conformance.roundtrip.disk import NoSpaceError, is_full, require_space
 from conformance.roundtrip.ladder import BrokenError, HarnessError, Ladder, NoResultError, ours
 from conformance.roundtrip.outcome import NoResult, NoResultKind, Outcome, Reader, Stage
 

@@ -16,7 +16,7 @@ import pytest
 from conformance.case import Case, find
 from conformance.errors import UsageError
 from conformance.roundtrip import preload, worker
-from conformance.roundtrip.engine import Engine, start_method
+from conformance.roundtrip.engine import UNSPENT, Engine, start_method
 from conformance.roundtrip.outcome import NoResultKind, Outcome, Stage
 
 CASE = find("flux-tiny.int8wo.quantize_.state-dict.cpu")
@@ -129,6 +129,26 @@ def test_a_reader_that_imported_something_reads_nothing_else() -> None:
         first, alike, other = pids(engine, "reader_pid", CASE, NEIGHBOUR, ELSEWHERE)
     assert first == alike
     assert first != other
+
+
+def test_the_next_reader_is_there_before_it_is_needed() -> None:
+    with Engine(writer=importing_writer, reader=spent_reader) as engine:
+        (first,) = pids(engine, "reader_pid", CASE)
+        ready = engine._readers[UNSPENT].process.pid
+        (second,) = pids(engine, "reader_pid", ELSEWHERE)
+    assert first != ready == second
+
+
+def test_a_dismissed_reader_ends_by_itself_and_is_forgotten() -> None:
+    with Engine(writer=importing_writer, reader=spent_reader) as engine:
+        engine.run(CASE)
+        first = engine._readers[f"{CASE.quantized}.{CASE.format.has_config}"]
+        engine.run(ELSEWHERE)
+        assert engine._dismissed == [first]
+        first.process.join(60)
+        engine.run(CASE)
+        assert first not in engine._dismissed
+        assert first.connection.closed
 
 
 def test_a_writer_stays_as_long_as_it_lives() -> None:

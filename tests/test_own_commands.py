@@ -1,35 +1,25 @@
 """The faces of own checkpoints: what is asked, what is shown, and the exit code."""
 
-import io
 import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import own_checkpoints
 import pytest
 import torch
 from safetensors.torch import save_file
 from test_exchange_commands import conformance
-from toys import wait_for
 
 from conformance.commands import gate_checkpoint as gate_command
 from conformance.commands import own as command
 from conformance.judging.results import read_results
-from conformance.report.own import Bar, verified_headline
 from conformance.roundtrip import own
 from conformance.roundtrip.checkpoint import Asked, record_beside
 from conformance.roundtrip.outcome import (
     Failure,
     Finding,
     Harm,
-    NoResult,
-    NoResultKind,
     Outcome,
     Stage,
 )
@@ -37,7 +27,7 @@ from conformance.roundtrip.own import Answer
 from conformance.roundtrip.record import Record
 from conformance.versions import gate_checkpoint
 from conformance.versions.environments import find, load_environments
-from conformance.versions.own import DiedError, Far, ask, here
+from conformance.versions.own import DiedError, Far, here
 from conformance.versions.party import Party
 from conformance.versions.ready import Lacks, NotReady
 
@@ -61,10 +51,7 @@ NEW = {"torchao": "0.18.0", "diffusers": "0.42.1"}
 
 @pytest.fixture
 def mine(tmp_path: Path) -> Path:
-    """A plain state dict: quick to record, and it needs no model."""
-    path = tmp_path / "mine.safetensors"
-    save_file({"a": torch.arange(8), "b": torch.ones(2)}, path)
-    return path
+    return own_checkpoints.plain(tmp_path)
 
 
 @dataclass
@@ -388,105 +375,3 @@ def test_several_checkpoints_need_names_of_their_own(run: Run, mine: Path, tmp_p
     twin = other.rename(other.with_name(mine.name))
     twice = run("gate", "--checkpoint", mine, "--checkpoint", twin, *GATE)
     assert (twice.code, "two checkpoints are called mine" in twice.err) == (2, True)
-
-
-# What is told
-
-
-@pytest.mark.parametrize(
-    ("outcome", "words"),
-    [
-        (Outcome("x", findings=(OUTPUT,)), "and computes something else: output: output differs."),
-        (
-            Outcome("x", findings=(BITS,), failure=replace(GONE, stage=Stage.OUTPUT)),
-            "loads to something else, and cannot be used here, at output: OSError: Unable",
-        ),
-        (
-            Outcome("x", no_result=NoResult(NoResultKind.OUT_OF_MEMORY, "MemoryError: 1")),
-            "has no result: MemoryError: 1.",
-        ),
-        (Outcome("x", storage_only="why"), "outputs not compared: why."),
-    ],
-    ids=["output", "broken", "memory", "silent"],
-)
-def test_the_headline_says_which_way_it_did_not_come_back(outcome: Outcome, words: str) -> None:
-    sizes = {"tensors": 2.0, "quantized_tensors": 1.0, "payload_bytes": 3.0}
-    said = verified_headline(Answer(replace(outcome, measures=sizes), versions={}), "mine")
-    assert words in said
-
-
-def test_a_log_has_a_line_for_what_begins_and_one_now_and_then(
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    times = iter([0.0, 1.0, 6.0, 6.0, 7.0, 7.0])
-    with Bar("mine", clock=lambda: next(times)) as far:
-        for done in (0, 10, 20):
-            far("loading", done, 100)
-        far("comparing bits", 30, 100)
-    assert capfd.readouterr().err.splitlines() == [
-        "mine: loading, 0 bytes of 100 bytes",
-        "mine: loading, 20 bytes of 100 bytes",
-        "mine: comparing bits, 30 bytes of 100 bytes",
-    ]
-
-
-# In processes of their own
-
-
-def test_a_fresh_process_records_and_verifies(mine: Path) -> None:
-    asked = Asked(mine, record_beside(mine))
-    told: list[str] = []
-    recorded = ask(here(), "record", asked, lambda what, *_: told.append(what))
-    assert recorded.outcome.failure is None
-    assert recorded.outcome.measures["peak_bytes"] > recorded.outcome.measures["file_bytes"]
-    assert list(dict.fromkeys(told)) == [
-        "reading files",
-        "reading tensors in files",
-        "loading",
-        "comparing bits",
-    ]
-    assert ask(here(), "verify", asked).outcome.findings == ()
-
-
-def scripted(script: str) -> Party:
-    def start(arguments: Sequence[str], **options: Any) -> "subprocess.Popen[str]":
-        return subprocess.Popen([sys.executable, "-c", script, *arguments], text=True, **options)
-
-    return Party("scripted", NEW, start)
-
-
-@pytest.mark.parametrize(
-    ("script", "words"),
-    [
-        (
-            'import os; print(\'{"far": ["loading", 0, 1]}\', flush=True); os.kill(os.getpid(), 9)',
-            "the process died while loading: exit code -9",
-        ),
-        ("print('hello')", "the process ended while starting, without an answer"),
-    ],
-)
-def test_a_process_without_an_answer_says_where_it_was(script: str, words: str, mine: Path) -> None:
-    with pytest.raises(DiedError, match=words):
-        ask(scripted(script), "verify", Asked(mine, record_beside(mine)))
-
-
-def test_a_record_that_is_killed_leaves_nothing(tmp_path: Path) -> None:
-    path = own_checkpoints.pickled("flux-tiny", tmp_path / "mine")
-    going = subprocess.Popen(
-        [sys.executable, "-m", "conformance.cli", "record", str(path)],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    assert going.stderr
-    os.set_blocking(going.stderr.fileno(), False)
-    said = io.BytesIO()
-
-    def begun() -> bool:
-        said.write(going.stderr.read() or b"" if going.stderr else b"")
-        return b"loading" in said.getvalue()
-
-    wait_for(begun)
-    os.killpg(going.pid, signal.SIGKILL)
-    going.wait()
-    assert [each.name for each in tmp_path.iterdir()] == [path.name]

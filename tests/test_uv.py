@@ -2,7 +2,7 @@
 
 import pytest
 
-from conformance.disk import no_space
+from conformance.roundtrip.disk import no_space
 from conformance.versions.uv import pip_settings, uv_arguments, uv_variables, words
 
 LISTING = """\

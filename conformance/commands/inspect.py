@@ -44,7 +44,7 @@ def command(
     ],
     as_json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Tell what a checkpoint is, who can read it, and what is wrong with it."""
+    """Tell what a checkpoint is, and who can read it; and what is wrong with it."""
     source, only = _source(path)
     measured = table()
     with err.status("reading headers"):

@@ -11,10 +11,10 @@ import typer
 
 from conformance.case import default_cases
 from conformance.commands.complete import Globs, Markers
-from conformance.disk import require_space
 from conformance.judging.results import Selection
 from conformance.judging.summary import exit_code
 from conformance.report import large, text
+from conformance.roundtrip.disk import require_space
 from conformance.roundtrip.engine import TIMEOUT
 from conformance.roundtrip.outcome import Progress
 from conformance.runner import run_cases

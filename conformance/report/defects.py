@@ -27,7 +27,7 @@ def repro(case: str) -> str:
         return f"python {case}"
     name, _, reading = case.partition("@")
     if not reading:
-        return f"conformance repro {case}"
+        return text.rerun_command(case)
     return f"conformance exchange -w golden -r ENV -s {name}"
 
 

@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from conformance.disk import is_full, no_space
 from conformance.errors import UnavailableError
+from conformance.roundtrip.disk import is_full, no_space
 from conformance.roundtrip.footprint import Footprint
 from conformance.roundtrip.outcome import Failure, NoResult, NoResultKind, Reader, Stage, Step
 

@@ -71,13 +71,6 @@ def write_and_verify(
     return log.outcome()
 
 
-def _write(log: Log, workshop: Workshop, directory: Path) -> None:
-    written = write(log.case, workshop, directory, log.ladder)
-    log.findings += written.findings
-    log.measures |= written.measures
-    log.storage_only = written.product.storage_only
-
-
 def _write_large(case: Case, workshop: Workshop, directory: Path, announce: Announce) -> Outcome:
     log = _large_log(case, Reader.SAME, announce)
     try:
@@ -110,6 +103,14 @@ def _large_log(case: Case, reader: Reader, announce: Announce) -> Log:
     return Log(case, Ladder(reader, announce, footprint=footprint), measures=footprint.measures)
 
 
+def write_only(case: Case, workshop: Workshop, directory: Path, announce: Announce) -> Outcome:
+    """Write the case's checkpoint for readers that come later."""
+    log = Log(case, Ladder(Reader.SAME, announce))
+    with kept_in(log):
+        _write(log, workshop, directory)
+    return log.outcome()
+
+
 def verify_again(case: Case, directory: Path, announce: Announce) -> Outcome:
     """Verify a checkpoint that another process wrote, then save it twice more, if it is small."""
     if is_streamed(case.subject):
@@ -126,6 +127,13 @@ def verify_again(case: Case, directory: Path, announce: Announce) -> Outcome:
         model = _verify(log, directory, record)
         log.findings += resave(case, directory, log.ladder, model, record)
     return log.outcome()
+
+
+def _write(log: Log, workshop: Workshop, directory: Path) -> None:
+    written = write(log.case, workshop, directory, log.ladder)
+    log.findings += written.findings
+    log.measures |= written.measures
+    log.storage_only = written.product.storage_only
 
 
 def _verify(log: Log, directory: Path, record: Record) -> object:

@@ -16,10 +16,10 @@ from typing import Any
 
 from conformance import __version__
 from conformance.case import Case
-from conformance.disk import NoSpaceError, no_space, require_space
 from conformance.drained import drained
 from conformance.errors import UsageError
 from conformance.judging.exchange import Cell, Nothing, Unmeasured, label, labels
+from conformance.roundtrip.disk import NoSpaceError, no_space, require_space
 from conformance.roundtrip.kept import Index, Readings
 from conformance.roundtrip.outcome import Outcome
 from conformance.versions.golden import Shelf

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from conformance.disk import no_space
+from conformance.roundtrip.disk import no_space
 from conformance.versions.bytecode import share_bytecode
 from conformance.versions.cache import Cache, remove, user_cache, write_whole
 from conformance.versions.environments import Environment, wanted
