@@ -53,12 +53,21 @@ STATE = enlarged("flux-small.int8wo.quantize_.state-dict.cpu")
 LOADED = enlarged("flux-small.int8wo.torchao-config.safetensors.cpu")
 
 
-@pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Workshop]:
-    (tmp_path / "workshop").mkdir()
-    shop = Workshop(tmp_path / "workshop")
+def opened(directory: Path) -> Iterator[Workshop]:
+    directory.mkdir()
+    shop = Workshop(directory)
     yield shop
     shop.release()
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Workshop]:
+    yield from opened(tmp_path / "workshop")
+
+
+@pytest.fixture
+def other_shop(tmp_path: Path) -> Iterator[Workshop]:
+    yield from opened(tmp_path / "other")
 
 
 @pytest.fixture(scope="module")
@@ -194,10 +203,10 @@ def round_trip(case: Case, shop: Workshop, directory: Path, told: list[Any]) -> 
 
 @pytest.mark.parametrize("case", [PICKLE, LOADED], ids=lambda case: case.id)
 def test_a_large_case_ends_as_the_same_case_does_unstreamed(
-    case: Case, shop: Workshop, tmp_path: Path
+    case: Case, shop: Workshop, other_shop: Workshop, tmp_path: Path
 ) -> None:
     outcome = round_trip(case, shop, tmp_path / "large", [])
-    small = round_trip(find(case.id), shop, tmp_path / "small", [])
+    small = round_trip(find(case.id), other_shop, tmp_path / "small", [])
     assert (outcome.failure, outcome.no_result) == (None, None)
     assert verdict_of(outcome) is verdict_of(small)
     assert {each.what for each in outcome.findings} == {each.what for each in small.findings}
@@ -369,6 +378,7 @@ from conformance.axes import models, registry
 from conformance.axes.base import Size
 from conformance.case import find
 from conformance.roundtrip.footprint import Footprint
+from conformance.roundtrip.frugal import give_back_at_once
 from conformance.roundtrip.ladder import Ladder
 from conformance.roundtrip.outcome import Reader
 from conformance.roundtrip.workshop import Workshop
@@ -378,6 +388,7 @@ models._CONFIG_DIRECTORIES = (Path(sys.argv[1]),)
 case = find("flux-small.int8wo.quantize_.pickle.cpu")
 case = replace(case, subject=replace(case.subject, size=Size.FULL))
 case.scheme.resolve()
+give_back_at_once()
 footprint = Footprint()
 shop = Workshop(Path(sys.argv[1]) / "workshop")
 ladder = Ladder(Reader.SAME, footprint=footprint)
@@ -395,8 +406,9 @@ print(json.dumps({
 def test_the_bf16_model_never_exists(tmp_path: Path) -> None:
     config = {**models.model_config(PICKLE.subject), "num_single_layers": 90}
     (tmp_path / "flux-small.json").write_text(json.dumps(config))
+    (tmp_path / "workshop").mkdir()
     command = [sys.executable, "-c", SCRIPT, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     seen = json.loads(done.stdout)
     assert seen["bf16"] > 300e6
     # A layer or two at work beside the payload; the bf16 model would be twice as much.

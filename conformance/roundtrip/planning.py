@@ -122,14 +122,14 @@ def rates(scheme: str, device: Device, place: Path) -> Rates:
     Raises:
         UnavailableError: the scheme cannot be measured here.
     """
-    from conformance.roundtrip.streamed import all_cores
+    from conformance.roundtrip.streamed import at_large
     from conformance.roundtrip.workshop import how_far, require_device
 
     require_device(device)
     found = registry.schemes()[scheme]
     config = found.resolve().config
     storage, storage_only = how_far(found, device)
-    with all_cores():
+    with at_large():
         general = _general(place)
         if storage is not None or found.whole_model:
             return Rates(**general, quantize=0.0, forward=0.0)

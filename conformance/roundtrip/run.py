@@ -21,7 +21,7 @@ from conformance.roundtrip.outcome import (
 )
 from conformance.roundtrip.ratios import reading_ratios, writing_ratios
 from conformance.roundtrip.record import Record
-from conformance.roundtrip.streamed import all_cores, is_streamed
+from conformance.roundtrip.streamed import at_large, is_streamed
 from conformance.roundtrip.verify import read, resave, verify
 from conformance.roundtrip.workshop import Workshop, how_far, require_device
 from conformance.roundtrip.write import CHECKPOINT, write
@@ -74,7 +74,7 @@ def write_and_verify(
 def _write_large(case: Case, workshop: Workshop, directory: Path, announce: Announce) -> Outcome:
     log = _large_log(case, Reader.SAME, announce)
     try:
-        with kept_in(log), all_cores():
+        with kept_in(log), at_large():
             log.measures.update(_floors(log, workshop))
             _write(log, workshop, directory)
             log.measures.update(writing_ratios(log.measures))
@@ -115,7 +115,7 @@ def verify_again(case: Case, directory: Path, announce: Announce) -> Outcome:
     """Verify a checkpoint that another process wrote, then save it twice more, if it is small."""
     if is_streamed(case.subject):
         log = _large_log(case, Reader.FRESH, announce)
-        with kept_in(log), all_cores():
+        with kept_in(log), at_large():
             record = Record.load(directory)
             _verify(log, directory, record)
             rate = floors.reading(directory / CHECKPOINT)

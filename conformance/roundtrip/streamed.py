@@ -17,6 +17,7 @@ import torch
 from conformance.axes import models
 from conformance.axes.base import Device, Size, Subject
 from conformance.roundtrip.closeness import sqnr
+from conformance.roundtrip.frugal import give_back_at_once
 from conformance.roundtrip.ladder import HarnessError
 from conformance.roundtrip.pool import Pool
 
@@ -31,8 +32,9 @@ def is_streamed(subject: Subject) -> bool:
 
 
 @contextmanager
-def all_cores() -> Iterator[None]:
-    """Compute with as many threads as this process may use: large tensors gain by it."""
+def at_large() -> Iterator[None]:
+    """Work on a large model: on all cores that this process may use, and frugal with memory."""
+    give_back_at_once()
     before = torch.get_num_threads()
     torch.set_num_threads(len(psutil.Process().cpu_affinity()))
     try:
