@@ -5,8 +5,8 @@ from contextlib import suppress
 
 MMAP_THRESHOLD = -3
 """`M_MMAP_THRESHOLD` of glibc's mallopt."""
-LIMIT = 2**20
-"""Bytes from which on an allocation is a mapping of its own."""
+LIMIT = 2**17
+"""Bytes from which on an allocation is a mapping of its own; what glibc itself begins with."""
 
 
 def give_back_at_once() -> bool:

@@ -101,6 +101,7 @@ class Workshop:
     """Makes models for the cases that it is given, best in the order of their groups."""
 
     def __init__(self, directory: Path, seed: int = 0) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.seed = seed
         self._base: AnyBase | None = None
