@@ -30,7 +30,7 @@ from conformance.roundtrip.outcome import NoResultKind, Outcome, Progress, Reade
 from conformance.roundtrip.pool import Pool
 from conformance.roundtrip.ratios import reading_ratios, writing_ratios
 from conformance.roundtrip.run import verify_again, write_and_verify
-from conformance.roundtrip.streamed import StreamedBase
+from conformance.roundtrip.streamed import StreamedBase, turned_rows
 from conformance.roundtrip.workshop import Workshop
 from fixtures.saboteurs.base import after_loading, after_quantizing
 from fixtures.saboteurs.surgery import swap
@@ -125,25 +125,78 @@ def test_the_length_of_the_run_is_a_prime() -> None:
 def test_no_two_parameters_of_a_full_model_begin_alike(subject: Any) -> None:
     found = shapes(subject)
     assert found.elements == subject.parameters
-    Pool(0).all_apart([*found.linears, *found.others])
+    several = Pool(0)
+    several.share(found.linears)
+    several.all_apart({**found.linears, **found.others})
 
 
 def test_two_parameters_that_begin_alike_are_an_error() -> None:
     with pytest.raises(HarnessError, match="begin alike"):
-        Pool(0, length=2).all_apart(["a", "b", "c"])
+        Pool(0, length=2).all_apart({"a": (1,), "b": (1,), "c": (1,)})
+
+
+def test_layers_of_one_shape_have_the_same_rows_and_each_begins_with_another() -> None:
+    several, shape = Pool(0, length=4093), (600, 32)
+    several.share({"a": shape, "other": (16, 32), "b": shape, "c": shape})
+    first, second, third = (several.draw(name, shape) for name in "abc")
+    assert torch.equal(second, torch.roll(first, -200, 0))
+    assert torch.equal(third, torch.roll(first, -400, 0))
+    assert not (first == second).all(dim=1).any()
+    assert not torch.equal(several.draw("other", (16, 32)), first[:16])
+
+
+def test_more_layers_than_rows_would_have_to_be_equal() -> None:
+    with pytest.raises(HarnessError, match=r"^3 layers of shape \(2, 8\) would have to be equal$"):
+        Pool(0).share(dict.fromkeys("abc", (2, 8)))
+
+
+def test_shared_layers_begin_apart_from_other_parameters() -> None:
+    several = Pool(0, length=2)
+    several.share({"a": (4, 4), "b": (4, 4)})
+    several.all_apart({"a": (4, 4), "b": (4, 4)})
+    with pytest.raises(HarnessError, match="begin alike"):
+        several.all_apart({"a": (4, 4), "b": (4, 4), "c": (1,), "d": (1,)})
 
 
 # The builder.
 
 
+@pytest.mark.parametrize(
+    ("scheme", "shared"),
+    [("int8wo", True), ("intx4-g32", True), ("float8wo-tensor", False)],
+)
 def test_a_streamed_model_has_the_bits_of_one_that_is_quantized_whole(
-    base: StreamedBase, shop: Workshop
+    scheme: str, shared: bool, base: StreamedBase, shop: Workshop
 ) -> None:
     from torchao.quantization import quantize_
 
+    case = enlarged(PICKLE.id.replace("int8wo", scheme))
     whole = drawn_whole(base)
-    quantize_(whole, PICKLE.scheme.resolve().config)
-    assert shop.product(PICKLE, Ladder(Reader.SAME)).facts == observe(whole)
+    quantize_(whole, case.scheme.resolve().config)
+    product = shop.product(case, Ladder(Reader.SAME))
+    assert product.facts == observe(whole)
+    assert isinstance(product.base, StreamedBase)
+    assert (product.base.filler.twins.taken > 0) is shared
+
+
+class Packed(torch.Tensor):
+    """A quantized weight whose rows lie packed, two and two."""
+
+    @staticmethod
+    def __new__(cls, packed: torch.Tensor) -> "Packed":
+        shape = (2 * packed.shape[0], packed.shape[1])
+        return torch.Tensor._make_wrapper_subclass(cls, shape)
+
+    def __init__(self, packed: torch.Tensor) -> None:
+        self.packed = packed
+
+    def __tensor_flatten__(self) -> tuple[list[str], None]:
+        return ["packed"], None
+
+
+def test_rows_that_do_not_stand_alone_are_not_shared() -> None:
+    assert turned_rows(torch.ones(2, 2), 1) is None
+    assert turned_rows(Packed(torch.ones(2, 2)), 1) is None
 
 
 def test_the_streamed_reference_is_the_output_of_the_whole_model(

@@ -37,8 +37,9 @@ class Family:
     name: str
     model_class: str
     """Name of the class in the `diffusers` package."""
-    inputs: Callable[[Mapping[str, Any], int], dict[str, Any]]
-    """`(model config, seed) -> keyword arguments of forward`, float tensors in bfloat16 on CPU."""
+    inputs: Callable[..., dict[str, Any]]
+    """`(model config, seed, short=False) -> keyword arguments of forward`, float tensors in
+    bfloat16 on CPU; `short` asks for a sequence as short as the model takes."""
 
     def load_class(self) -> Any:
         """Import and return the model class.
@@ -255,9 +256,9 @@ class Quantized:
     storage: Callable[[Any, Any], Any] | None
     """Builds the tensor subclass where this machine cannot quantize; None to quantize."""
     device: Device
-    fill: Callable[[Any], None] | None = None
-    """Gives a module its own weights, for a model that is still on the meta device; None for one
-    that has them all."""
+    fill: Callable[[Any], bool] | None = None
+    """Gives a module its own weights, for a model that is still on the meta device, and says
+    whether they are still to be quantized; None for a model that has them all."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from conformance.axes.base import Device, Size, Subject
 from conformance.roundtrip.closeness import sqnr
 from conformance.roundtrip.frugal import give_back_at_once
 from conformance.roundtrip.ladder import HarnessError
+from conformance.roundtrip.observe import is_subclass
 from conformance.roundtrip.pool import Pool
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -54,6 +55,44 @@ class Reference:
 
 
 @dataclass
+class Twins:
+    """The first layer of each shape, which the others take their quantized rows from."""
+
+    first: dict[tuple[int, ...], tuple[Any, int]] = field(default_factory=dict)
+    """Module and turn by shape of the weight."""
+    taken: int = 0
+    """Weights that were taken from a first layer, and not quantized anew."""
+
+    def weight_for(self, module: Any, shape: tuple[int, ...], turn: int) -> Any:
+        """Return the quantized weight of a module, or None where it must be quantized itself."""
+        other, turned = self.first.setdefault(shape, (module, turn))
+        if other is module:
+            return None
+        weight = turned_rows(other.weight, turn - turned)
+        self.taken += 0 if weight is None else prod(shape)
+        return weight
+
+
+def turned_rows(weight: Any, turn: int) -> Any:
+    """Return a quantized weight that begins with another row; None where rows do not stand alone.
+
+    Every inner tensor must be a plain contiguous one with a line for each row.
+    """
+    if not is_subclass(weight):
+        return None
+    names, context = weight.__tensor_flatten__()
+    inner = {name: getattr(weight, name) for name in names}
+    if not all(_by_rows(each, weight.shape[0]) for each in inner.values()):
+        return None
+    turned = {name: torch.roll(each, -turn, 0) for name, each in inner.items()}
+    return type(weight).__tensor_unflatten__(turned, context, weight.shape, weight.stride())
+
+
+def _by_rows(inner: Any, rows: int) -> bool:
+    return not is_subclass(inner) and inner.is_contiguous() and inner.shape[:1] == (rows,)
+
+
+@dataclass
 class Filler:
     """Gives modules on the meta device their weights, and counts what is alive of them."""
 
@@ -66,10 +105,17 @@ class Filler:
     peak: int = 0
     """The most of them that existed at once."""
     drawn: int = 0
-    """Bytes drawn so far."""
+    """Bytes given so far, as weights that are drawn or that are quantized already."""
+    twins: Twins = field(default_factory=Twins)
 
-    def __call__(self, module: Any) -> None:
-        """Replace the module's own parameters on the meta device."""
+    def __call__(self, module: Any) -> bool:
+        """Replace the module's own parameters on the meta device.
+
+        Returns:
+            Whether there is something to quantize; not where a layer of equal shape was quantized
+            before, whose rows this one shares.
+        """
+        quantized = self._quantized(module)
         for key, parameter in list(module.named_parameters(recurse=False)):
             if parameter.is_meta:
                 name = f"{self.names[id(module)]}.{key}".removeprefix(".")
@@ -77,6 +123,19 @@ class Filler:
                 given = torch.nn.Parameter(value, requires_grad=parameter.requires_grad)
                 setattr(module, key, given)
                 self._count(given)
+        return quantized is None
+
+    def _quantized(self, module: Any) -> Any:
+        """Give a module the quantized weight of a twin, turned; return it, or None."""
+        name = f"{self.names.get(id(module), '')}.weight"
+        if name not in self.pool.turns or not module.weight.is_meta:
+            return None
+        shape = tuple(module.weight.shape)
+        weight = self.twins.weight_for(module, shape, self.pool.turns[name])
+        if weight is not None:
+            module.weight = torch.nn.Parameter(weight, requires_grad=False)
+            self.drawn += BF16 * prod(shape)
+        return weight
 
     def _count(self, parameter: Any) -> None:
         size = parameter.numel() * parameter.element_size()
@@ -97,7 +156,9 @@ class StreamedBase:
         self.pool = Pool(seed)
         self.inputs = models.inputs(subject, seed)
         self._empty = models.build_unfilled(subject)
-        self.pool.all_apart(name for name, _ in self._empty.named_parameters())
+        self.pool.share(self.linears)
+        named = self._empty.named_parameters()
+        self.pool.all_apart({name: tuple(each.shape) for name, each in named})
         self.filler = Filler(self.pool, device, {})
 
     @cached_property
@@ -129,15 +190,20 @@ class StreamedBase:
         """Return how many bytes of weights the last `unquantized` model has been given."""
         return self.filler.drawn
 
-    def fill(self, module: Any) -> None:
-        """Give a module of the last `unquantized` model its own weights."""
-        self.filler(module)
+    def fill(self, module: Any) -> bool:
+        """Give a module of the last `unquantized` model its own weights.
+
+        Returns:
+            Whether they are still to be quantized.
+        """
+        return self.filler(module)
 
     def complete(self, model: Any) -> Any:
         """Fill what quantizing did not visit, and move the buffers."""
         for module in model.modules():
             if id(module) in self.filler.names:
                 self.filler(module)
+        self.filler.twins.first.clear()
         return model.to(str(self.device)) if self.device is not Device.CPU else model
 
     def compare(self, model: Any, *, judged: bool) -> Reference:

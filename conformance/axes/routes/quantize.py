@@ -31,11 +31,10 @@ def _options(model: Any, how: Quantized) -> dict[str, Any]:
     return {} if how.fill is None else {"filter_fn": partial(_filled, how.fill)}
 
 
-def _filled(fill: Callable[[Any], None], module: Any, name: str) -> bool:
+def _filled(fill: Callable[[Any], bool], module: Any, name: str) -> bool:
     from torchao.quantization.quant_api import _is_linear
 
-    fill(module)
-    return bool(_is_linear(module, name))
+    return fill(module) and bool(_is_linear(module, name))
 
 
 ROUTES = (

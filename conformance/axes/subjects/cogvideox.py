@@ -8,15 +8,18 @@ from conformance.axes.full_size import PLAIN, SPLIT, full, shards
 
 # Largest latent (frames, height, width). Published sizes are too large for a CPU: 17,550 video
 # tokens for CogVideoX-2b, 44,880 for 1.5 at 1360 x 768 pixels.
-LIMIT = (4, 8, 12)
+LIMIT, SHORT_LIMIT = (4, 8, 12), (2, 4, 6)
+SHORT_TEXT = 16
 ROTARY_BASE = 10_000.0
 
 
-def latent_size(config: Mapping[str, Any]) -> tuple[int, int, int]:
+def latent_size(
+    config: Mapping[str, Any], limit: tuple[int, int, int] = LIMIT
+) -> tuple[int, int, int]:
     """Return frames, height and width of the latent video for a model config.
 
     It is the size of the config, with
-    `temporal_compression_ratio * (frames - 1) + 1 == sample_frames`, up to `LIMIT`. Without rotary
+    `temporal_compression_ratio * (frames - 1) + 1 == sample_frames`, up to `limit`. Without rotary
     embeddings a model that is asked for another size than its config's computes positions anew, and
     its position-embedding buffer, which no checkpoint holds, goes unread
     (`CogVideoXPatchEmbed.forward` of diffusers): at full size only its bits are compared, the tiny
@@ -28,14 +31,14 @@ def latent_size(config: Mapping[str, Any]) -> tuple[int, int, int]:
         config["sample_height"],
         config["sample_width"],
     )
-    frames, height, width = (min(*pair) for pair in zip(size, LIMIT, strict=True))
+    frames, height, width = (min(*pair) for pair in zip(size, limit, strict=True))
     fold: int = config.get("patch_size_t") or 1
     return -(-frames // fold) * fold, height, width
 
 
-def video_tokens(config: Mapping[str, Any]) -> int:
-    """Return how many tokens the latent video is cut into."""
-    frames, height, width = latent_size(config)
+def video_tokens(config: Mapping[str, Any], latent: tuple[int, int, int]) -> int:
+    """Return how many tokens a latent video (frames, height, width) is cut into."""
+    frames, height, width = latent
     patch: int = config["patch_size"]
     fold: int = config.get("patch_size_t") or 1
     return (frames // fold) * (height // patch) * (width // patch)
@@ -56,31 +59,43 @@ def rotary_embedding(tokens: int, head_dim: int) -> tuple[Any, Any]:
     return angles.cos(), angles.sin()
 
 
-def inputs(config: Mapping[str, Any], seed: int) -> dict[str, Any]:
+def text_tokens(config: Mapping[str, Any], *, short: bool) -> int:
+    """Return how many text tokens there are; a table of positions has room for all or none."""
+    most: int = config["max_text_seq_length"]
+    return min(most, SHORT_TEXT) if short and config["use_rotary_positional_embeddings"] else most
+
+
+def inputs(config: Mapping[str, Any], seed: int, *, short: bool = False) -> dict[str, Any]:
     """Build seeded inputs of one video.
+
+    Args:
+        config: the model config.
+        seed: of the draw.
+        short: the model is so large that every token counts.
 
     Returns:
         hidden_states (1, frames, in_channels, height, width) with the sizes of `latent_size`,
-        encoder_hidden_states (1, max_text_seq_length, text_embed_dim), both bfloat16; timestep
+        encoder_hidden_states (1, text tokens, text_embed_dim), both bfloat16; timestep
         (1,) in 1..999, int64; and, for models with rotary embeddings, image_rotary_emb, a tuple of
         two tensors (video tokens, attention_head_dim) in float32.
     """
     import torch
 
     generator = torch.Generator("cpu").manual_seed(seed)
-    frames, height, width = latent_size(config)
+    frames, height, width = latent = latent_size(config, SHORT_LIMIT if short else LIMIT)
+    text = text_tokens(config, short=short)
 
     def normal(*shape: int) -> Any:
         return torch.randn(*shape, generator=generator, dtype=torch.bfloat16)
 
     built = {
         "hidden_states": normal(1, frames, config["in_channels"], height, width),
-        "encoder_hidden_states": normal(1, config["max_text_seq_length"], config["text_embed_dim"]),
+        "encoder_hidden_states": normal(1, text, config["text_embed_dim"]),
         "timestep": torch.randint(1, 1000, (1,), generator=generator),
     }
     if config["use_rotary_positional_embeddings"]:
         head_dim = config["attention_head_dim"]
-        built["image_rotary_emb"] = rotary_embedding(video_tokens(config), head_dim)
+        built["image_rotary_emb"] = rotary_embedding(video_tokens(config, latent), head_dim)
     return built
 
 
