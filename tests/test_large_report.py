@@ -37,7 +37,7 @@ def test_a_plan_sums_up_what_can_be_measured() -> None:
 
 
 SPEED = Rates(write=10, read=20, copy=100, quantize=50, forward=25, plain=100)
-NEED = Budget(payload=200, memory=0, disk=0, bf16=400)
+NEED = Budget(payload=200, memory=0, disk=0, bf16=400, distinct=50)
 
 
 def test_an_estimate_counts_every_byte_and_weight() -> None:
@@ -45,6 +45,9 @@ def test_an_estimate_counts_every_byte_and_weight() -> None:
     plain = STARTING + drawn + quantizing + calling + digesting + files
     assert estimate(NEED, SPEED, loads=False) == pytest.approx(plain)
     assert estimate(NEED, SPEED, loads=True) == pytest.approx(plain + 40 + 20)
+    sharing = replace(SPEED, shares=True)
+    assert estimate(NEED, sharing, loads=False) == pytest.approx(plain - 3)
+    assert estimate(NEED, sharing, loads=True) == estimate(NEED, SPEED, loads=True)
 
 
 def test_a_scheme_that_cannot_be_called_or_quantized_is_estimated_without() -> None:

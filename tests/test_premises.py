@@ -1,5 +1,6 @@
 """What a killed run leaves behind is removed by the next one; what is in use stays."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from conformance.case import find
+from conformance.case import Case, find
 from conformance.roundtrip.engine import SECONDS_PER_PARAMETER, Engine, patience
 from conformance.roundtrip.outcome import NoResultKind, Outcome, Progress, Stage
 from conformance.roundtrip.premises import OWNER, Premises, one_large_case, sweep
@@ -98,6 +99,11 @@ def sleeping(connection: Connection, _: str) -> None:
     time.sleep(600)
 
 
+def killed(connection: Connection, _: str) -> None:
+    connection.recv()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def telling(connection: Connection, _: str) -> None:
     case, _target = connection.recv()
     connection.send(str(Stage.SAVE))
@@ -131,6 +137,18 @@ def test_a_case_that_nobody_waits_for_is_broken_off() -> None:
         directory = engine.directory
     assert not directory.exists()
     assert [each.no_result and each.no_result.kind for each in given] == [NoResultKind.KILLED]
+
+
+@pytest.mark.usefixtures("place")
+@pytest.mark.parametrize(
+    ("case", "more"), [(TINY, ""), (LARGE, ": the system does so when memory runs out")]
+)
+def test_a_large_case_that_is_killed_says_what_that_usually_means(case: Case, more: str) -> None:
+    with Engine(writer=killed) as engine:
+        ended = engine.run(case).no_result
+    assert ended is not None
+    assert ended.kind is NoResultKind.KILLED
+    assert ended.reason == f"the process ended by SIGKILL{more}"
 
 
 @pytest.mark.usefixtures("place")

@@ -23,6 +23,8 @@ from conformance.case import Case, find
 from conformance.judging.verdicts import verdict_of
 from conformance.roundtrip import budget, pool
 from conformance.roundtrip.budget import BASE, Budget, missing, reckon, require_room, shapes
+from conformance.roundtrip.calls import calling
+from conformance.roundtrip.footprint import Footprint
 from conformance.roundtrip.ladder import HarnessError, Ladder, NoResultError
 from conformance.roundtrip.merge import merge
 from conformance.roundtrip.observe import observe
@@ -338,12 +340,52 @@ def test_progress_is_told_with_parts_and_bytes(shop: Workshop, tmp_path: Path) -
     assert saving[-1].done > 0
 
 
+def test_how_far_a_forward_pass_is_is_told_in_weights() -> None:
+    told: list[Progress] = []
+    footprint = Footprint(lambda *now: told.append(Progress(*now)))
+    model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
+    with calling(Ladder(Reader.SAME, footprint=footprint), "forward", model, times=2):
+        model(torch.ones(4))
+        time.sleep(0.8)
+    assert set(told) == {Progress("forward", 2 * (32 + 16), 2 * 2 * (32 + 16))}
+
+
+def test_what_is_no_large_case_is_called_without_a_count() -> None:
+    model = torch.nn.Linear(4, 8)
+    with calling(Ladder(Reader.SAME), "forward", model):
+        assert not torch.nn.modules.module._global_forward_hooks
+
+
 def slow_save(model: Any, directory: Path, limit: int) -> None:
     STATE.format.save(model, directory, limit)
     time.sleep(1.5)
 
 
 # What does not fit.
+
+
+def test_where_memory_runs_out_in_the_middle_the_next_case_runs(
+    shop: Workshop, tmp_path: Path
+) -> None:
+    def greedy(_model: Any, _directory: Path, _limit: int) -> None:
+        torch.empty(2**50, dtype=torch.uint8)
+
+    (tmp_path / "one").mkdir()
+    ended = write_and_verify(
+        replace(STATE, format=replace(STATE.format, save=greedy)),
+        shop,
+        tmp_path / "one",
+        lambda _: None,
+    )
+    assert ended.no_result is not None
+    assert (ended.no_result.kind, ended.no_result.stage) == (
+        NoResultKind.OUT_OF_MEMORY,
+        Stage.SAVE,
+    )
+    assert ended.no_result.reason.count("\n") == 0
+    assert shop._product is not None
+    assert shop._product[1].model is None
+    assert round_trip(STATE, shop, tmp_path / "two", []).no_result is None
 
 
 @pytest.mark.parametrize(
@@ -371,10 +413,11 @@ def test_what_does_not_fit_has_no_result_and_nothing_is_built(
 
 def test_a_budget_is_the_payload_of_the_scheme_and_what_is_beside_it() -> None:
     found = budget.Shapes({"a.weight": (16, 32)}, {"a.bias": (16,)})
+    assert budget.Shapes({"a": (4, 8), "b": (4, 8), "c": (8, 4)}, {"d": (4,)}).distinct == 64
     scheme = registry.schemes()["int8wo"]
     payload = scheme.payload((16, 32)) + 32
     assert reckon(found, scheme, loads=False) == Budget(
-        payload, round(1.08 * payload) + BASE, round(1.01 * payload), 2 * (512 + 16)
+        payload, round(1.08 * payload) + BASE, round(1.01 * payload), 2 * (512 + 16), 512
     )
     assert reckon(found, scheme, loads=True).disk == round(1.01 * payload) + 1056
     whole = replace(scheme, whole_model=True)
@@ -384,7 +427,7 @@ def test_a_budget_is_the_payload_of_the_scheme_and_what_is_beside_it() -> None:
 
 
 def test_what_fits_exactly_is_measured(tmp_path: Path) -> None:
-    need = Budget(payload=1, memory=10, disk=20, bf16=2)
+    need = Budget(payload=1, memory=10, disk=20, bf16=2, distinct=1)
     assert missing(need, memory=10, disk=20) == ""
     assert missing(need, memory=9, disk=20) != ""
     assert missing(need, memory=10, disk=19) != ""
@@ -404,6 +447,7 @@ def test_ratios_are_times_by_floors() -> None:
         "floor.copy": 100.0,
         "floor.quantize": 50.0,
         "quantize.seconds": 8.0,
+        "quantize.weights": 100.0,
         "digest.seconds": 2.2,
         "save.seconds": 3.0,
         "inspect.seconds": 2.0,

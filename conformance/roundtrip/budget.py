@@ -37,6 +37,11 @@ class Shapes:
         """Numbers in all of them."""
         return sum(prod(shape) for shape in (*self.linears.values(), *self.others.values()))
 
+    @property
+    def distinct(self) -> int:
+        """Numbers in one Linear of each shape."""
+        return sum(prod(shape) for shape in set(self.linears.values()))
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -48,6 +53,8 @@ class Budget:
     disk: int
     bf16: int
     """Of the unquantized model; it exists on disk only, for routes that load it."""
+    distinct: int
+    """Weights in one Linear of each shape: no bytes, but what `quantize_` goes through at least."""
 
 
 @cache
@@ -87,7 +94,9 @@ def reckon(found: Shapes, scheme: Scheme, *, loads: bool) -> Budget:
     # A config that selects modules by name cannot be given them one at a time.
     built = bf16 if scheme.whole_model and not loads else 0
     memory = round(GROWTH * payload) + BASE + built
-    return Budget(payload, memory, round(HEADERS * payload) + (bf16 if loads else 0), bf16)
+    return Budget(
+        payload, memory, round(HEADERS * payload) + (bf16 if loads else 0), bf16, found.distinct
+    )
 
 
 def missing(need: Budget, *, memory: int, disk: int) -> str:

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -63,6 +64,15 @@ class EndedError(Exception):
     def __init__(self, no_result: NoResult) -> None:
         super().__init__(no_result.reason)
         self.no_result = no_result
+
+
+def explained(ended: EndedError) -> EndedError:
+    """Say of a large case what it usually means when the process was killed."""
+    what = ended.no_result
+    if not what.reason.endswith(signal.SIGKILL.name):
+        return ended
+    reason = f"{what.reason}: the system does so when memory runs out"
+    return EndedError(replace(what, reason=reason))
 
 
 class Worker:
@@ -212,6 +222,8 @@ class Engine:
         self._busy = busy
         try:
             return busy.outcome(self.timeout + patience(case), partial(self._told, case.id))
+        except EndedError as ended:
+            raise (explained(ended) if is_large(case) else ended) from None
         finally:
             self._busy = None
 

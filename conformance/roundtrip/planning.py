@@ -9,8 +9,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from conformance.axes import registry
-from conformance.axes.base import Device
+from conformance.axes import models, registry
+from conformance.axes.base import Device, Subject
 from conformance.case import Case, find
 from conformance.errors import UnavailableError, UsageError
 from conformance.roundtrip import worker
@@ -19,8 +19,10 @@ from conformance.roundtrip.engine import TIMEOUT, EndedError, Worker
 
 SAMPLE = 2**28
 """Bytes that are written and read to see how fast the disk is."""
-SIDE, TOKENS = 2048, 128
-"""A Linear of this size is quantized, and called with so many tokens."""
+SIDE = 2048
+"""Of the square Linear that is quantized and called."""
+IMAGE_TOKENS = 12
+"""Of a short sequence, beside those of its text."""
 STARTING = 15.0
 """Seconds for two processes with their libraries."""
 
@@ -40,6 +42,8 @@ class Rates:
     """Weights, in a quantized Linear."""
     plain: float
     """Weights, in a bf16 Linear."""
+    shares: bool = False
+    """Layers of one shape are quantized once."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,8 @@ def planned(case: Case, place: Path) -> Planned:
     need = budget(case)
     reason, seconds = missing(need, **free(place)), 0.0
     try:
-        seconds = estimate(need, rates(case.scheme.name, case.device, place), case.route.loads)
+        speed = rates(case.scheme.name, case.device, place, tokens(case.subject))
+        seconds = estimate(need, speed, case.route.loads)
     except UnavailableError as error:
         reason = str(error)
     return Planned(case.id, need.payload, need.memory, need.disk, round(seconds, 1), reason)
@@ -106,7 +111,8 @@ def estimate(need: Budget, speed: Rates, loads: bool) -> float:
     """
     weights = need.bf16 / 2
     drawn = 2 * need.bf16 / speed.copy  # for quantizing, and again for the comparison
-    quantizing = weights / speed.quantize if speed.quantize else 0.0
+    passed = need.distinct if speed.shares and not loads else weights
+    quantizing = passed / speed.quantize if speed.quantize else 0.0
     # The layers are called once beside the bf16 ones, twice by the writer, once by the reader.
     calling = 4 * weights / speed.forward + weights / speed.plain if speed.forward else 0.0
     digesting = 2 * need.payload / speed.copy
@@ -115,9 +121,14 @@ def estimate(need: Budget, speed: Rates, loads: bool) -> float:
     return STARTING + drawn + quantizing + calling + digesting + files + loading
 
 
+def tokens(subject: Subject) -> int:
+    """Return about how many tokens a large model is called with."""
+    return int(models.inputs(subject)["encoder_hidden_states"].shape[1]) + IMAGE_TOKENS
+
+
 @cache
-def rates(scheme: str, device: Device, place: Path) -> Rates:
-    """Measure this machine with one Linear of a scheme.
+def rates(scheme: str, device: Device, place: Path, count: int) -> Rates:
+    """Measure this machine with one Linear of a scheme, called with so many tokens.
 
     Raises:
         UnavailableError: the scheme cannot be measured here.
@@ -130,26 +141,26 @@ def rates(scheme: str, device: Device, place: Path) -> Rates:
     config = found.resolve().config
     storage, storage_only = how_far(found, device)
     with at_large():
-        general = _general(place)
+        general = _general(place, count)
         if storage is not None or found.whole_model:
             return Rates(**general, quantize=0.0, forward=0.0)
-        return Rates(**general, **_of_a_linear(config, str(device), calls=not storage_only))
+        return Rates(**general, **_of_a_linear(config, str(device), count, calls=not storage_only))
 
 
 @cache
-def _general(place: Path) -> Mapping[str, float]:
+def _general(place: Path, count: int) -> Mapping[str, float]:
     from conformance.roundtrip import floors
 
     written, read = floors.disk(place, SAMPLE)
-    _, plain = _linear("cpu")
+    _, plain = _linear("cpu", count)
     return {"write": written, "read": read, "copy": floors.copying(), "plain": _rate(plain)}
 
 
-def _linear(device: str) -> tuple[Any, Any]:
+def _linear(device: str, count: int) -> tuple[Any, Any]:
     import torch
 
     linear = torch.nn.Linear(SIDE, SIDE, dtype=torch.bfloat16, device=device)
-    values = torch.randn(1, TOKENS, SIDE, dtype=torch.bfloat16, device=device)
+    values = torch.randn(1, count, SIDE, dtype=torch.bfloat16, device=device)
 
     def call() -> None:
         with torch.no_grad():
@@ -158,12 +169,16 @@ def _linear(device: str) -> tuple[Any, Any]:
     return linear.requires_grad_(False), call
 
 
-def _of_a_linear(config: Any, device: str, *, calls: bool) -> Mapping[str, float]:
+def _of_a_linear(config: Any, device: str, count: int, *, calls: bool) -> Mapping[str, float]:
     from torchao.quantization import quantize_
 
-    linear, call = _linear(device)
+    from conformance.roundtrip.streamed import turned_rows
+
+    linear, call = _linear(device, count)
     quantizing = _rate(lambda: quantize_(linear, config))
-    return {"quantize": quantizing, "forward": _rate(call) if calls else 0.0}
+    forward = _rate(call) if calls else 0.0
+    shares = turned_rows(linear.weight, 1) is not None
+    return {"quantize": quantizing, "forward": forward, "shares": shares}
 
 
 def _rate(work: Any) -> float:

@@ -2,16 +2,13 @@
 
 from collections.abc import Mapping
 
-BF16 = 2
-
 
 def writing_ratios(measured: Mapping[str, float]) -> dict[str, float]:
     """Return `quantize.ratio`, `digest.ratio`, `save.ratio` and `inspect.ratio`.
 
-    `quantize_` passes over every weight once, and every weight is drawn in memory before; a digest
-    reads the payload once; a save writes the files once and inspecting reads them once.
+    `quantize_` passes once over every weight that it is given, and every weight is drawn in memory;
+    a digest reads the payload once; a save writes the files once and inspecting reads them once.
     """
-    parameters = measured["bf16_bytes"] / BF16
     floors = {
         "digest": measured["payload_bytes"] / measured["floor.copy"],
         "save": measured["file_bytes"] / measured["floor.write"],
@@ -19,7 +16,7 @@ def writing_ratios(measured: Mapping[str, float]) -> dict[str, float]:
     }
     if "floor.quantize" in measured:
         drawn = measured["bf16_bytes"] / measured["floor.copy"]
-        floors["quantize"] = parameters / measured["floor.quantize"] + drawn
+        floors["quantize"] = measured["quantize.weights"] / measured["floor.quantize"] + drawn
     return {f"{part}.ratio": measured[f"{part}.seconds"] / floors[part] for part in floors}
 
 

@@ -16,6 +16,7 @@ import torch
 
 from conformance.axes import models
 from conformance.axes.base import Device, Size, Subject
+from conformance.roundtrip.calls import BF16
 from conformance.roundtrip.closeness import sqnr
 from conformance.roundtrip.frugal import give_back_at_once
 from conformance.roundtrip.ladder import HarnessError
@@ -23,8 +24,6 @@ from conformance.roundtrip.observe import is_subclass
 from conformance.roundtrip.pool import Pool
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
-BF16 = 2
-"""Bytes of a number."""
 
 
 def is_streamed(subject: Subject) -> bool:
@@ -185,6 +184,11 @@ class StreamedBase:
         names = {id(module): name for name, module in model.named_modules()}
         self.filler = Filler(self.pool, self.device, names)
         return model
+
+    @property
+    def taken(self) -> int:
+        """Weights of the last model that were not quantized, but taken from a layer like it."""
+        return self.filler.twins.taken
 
     def done(self) -> int:
         """Return how many bytes of weights the last `unquantized` model has been given."""

@@ -12,6 +12,7 @@ import torch
 from conformance.axes import models, registry
 from conformance.case import Case
 from conformance.roundtrip import checks
+from conformance.roundtrip.calls import calling
 from conformance.roundtrip.closeness import sqnr
 from conformance.roundtrip.evidence import Evidence, Resaved, Side
 from conformance.roundtrip.facts import ModelFacts
@@ -73,7 +74,7 @@ def verify(case: Case, directory: Path, ladder: Ladder, model: Any, record: Reco
     broken: BrokenError | NoResultError | None = None
     if record.output is not None and not on_meta(facts):
         try:
-            with ladder.stage(Stage.OUTPUT), ladder.part("output"):
+            with ladder.stage(Stage.OUTPUT), calling(ladder, "output", model):
                 evidence = with_output(evidence, case, directory, model)
         except (BrokenError, NoResultError) as error:
             broken = error  # what the checks see without an output may be the cause

@@ -16,13 +16,14 @@ from conformance.axes.base import Device, Format, Quantization, Quantized, Schem
 from conformance.case import Case
 from conformance.errors import UnavailableError
 from conformance.roundtrip.budget import budget, require_room
+from conformance.roundtrip.calls import BF16, calling
 from conformance.roundtrip.facts import ModelFacts
 from conformance.roundtrip.ladder import HarnessError, Ladder, ours
 from conformance.roundtrip.observe import digest, named_tensors, observe, plain
 from conformance.roundtrip.oracle import save_oracle
 from conformance.roundtrip.outcome import Stage
 from conformance.roundtrip.record import Output
-from conformance.roundtrip.streamed import BF16, Reference, StreamedBase, is_streamed
+from conformance.roundtrip.streamed import Reference, StreamedBase, is_streamed
 
 BYTES_PER_PARAMETER = 6
 """Memory for the bf16 model, a bf16 copy that is quantized, and the model that is loaded back."""
@@ -57,6 +58,8 @@ class Base:
 
     fill = None
     """The model has its weights."""
+    taken = 0
+    """Every weight is quantized."""
 
     def done(self) -> int:
         """Return 0: nobody waits for it."""
@@ -202,9 +205,9 @@ class Workshop:
     ) -> Product:
         with ladder.part("digest"):
             facts = observe(model)
-        with ladder.part("reference"):
+        with calling(ladder, "reference", model):
             reference = base.compare(model, judged=not storage_only)
-        with ladder.part("forward"):
+        with calling(ladder, "forward", model, times=2):
             output = None if storage_only else twice(model, base.inputs)
         directory = self.directory / case.quantized
         with ours():
@@ -243,7 +246,11 @@ def how_to(case: Case, base: AnyBase, quantization: Quantization, storage: Any) 
 def quantized(case: Case, base: AnyBase, how: Quantized, ladder: Ladder) -> Any:
     """Return a quantized model."""
     with ladder.part("quantize", BF16 * case.subject.parameters, base.done):
-        return base.complete(case.route.quantize(base.unquantized(), how).eval())
+        model = base.complete(case.route.quantize(base.unquantized(), how).eval())
+    if ladder.footprint is not None:
+        really = case.subject.parameters - base.taken
+        ladder.footprint.measures["quantize.weights"] = float(really)
+    return model
 
 
 def require_device(device: Device) -> None:
