@@ -155,10 +155,11 @@ def made(what: str, directory: Path) -> tuple[Any, int]:
     ladder = Ladder(Reader.SAME)
     case = case_of(what, "pickle")
     if what == PLAIN:
-        model = workshop.base(case, ladder).model
+        base: Any = workshop.base(case, ladder)
+        model = base.model
     else:
         model = workshop.product(case, ladder).model
-    return model, shard_limit(observe(model))
+    return model, shard_limit(case.format, observe(model))
 
 
 def forked(work: Callable[[], None]) -> int:
