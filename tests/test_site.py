@@ -1,6 +1,7 @@
 """The documentation site: built strictly, whole, no link broken, nothing fetched."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
