@@ -54,9 +54,18 @@ def enumerate_cases(
             if subject.schemes is not None and scheme.name not in subject.schemes:
                 continue
             for device, route, form in product(
-                devices, registry.routes().values(), registry.formats().values()
+                devices, registry.routes().values(), formats_of(subject)
             ):
                 yield Case(subject, scheme, route, form, device)
+
+
+def formats_of(subject: Subject) -> list[Format]:
+    """Return the formats that a subject is saved in."""
+    return [
+        each
+        for each in registry.formats().values()
+        if (each.shard_bytes is None if subject.formats is None else each.name in subject.formats)
+    ]
 
 
 @cache
@@ -69,6 +78,12 @@ def default_cases() -> list[Case]:
     """The cases of a run that asks for nothing else: tiny models on CPU."""
     tiny = [each for each in registry.subjects().values() if each.size is Size.TINY]
     return list(enumerate_cases(tiny, [Device.CPU]))
+
+
+@cache
+def default_formats() -> tuple[str, ...]:
+    """The formats of default cases by name: those with shards of gigabytes are not among them."""
+    return tuple(dict.fromkeys(case.format.name for case in default_cases()))
 
 
 def find(case_id: str) -> Case:

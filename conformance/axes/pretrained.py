@@ -10,6 +10,8 @@ from conformance.axes.files import Contents
 from conformance.axes.source import FormatScript
 
 SINGLE = "1000GB"
+SHARDS = (10, 2)
+"""Shard limits in GB that people use; the first is the default of diffusers."""
 
 
 def single_and_sharded(
@@ -19,10 +21,22 @@ def single_and_sharded(
     *,
     safetensors: bool,
     options: Mapping[str, Any],
-) -> tuple[Format, Format]:
-    """Return the two formats of `save_pretrained(**options)`."""
+) -> tuple[Format, ...]:
+    """Return the formats of `save_pretrained(**options)`: single, and by shard limit."""
     load = partial(_load, use_safetensors=safetensors)
     save, save_shards = (partial(_save, options=options, sharded=each) for each in (False, True))
+    limited = (
+        Format(
+            f"{name}-sharded-{gigabytes}gb",
+            f"the same with `max_shard_size='{gigabytes}GB'`",
+            save_shards,
+            load,
+            read,
+            sharded=True,
+            shard_bytes=gigabytes * 10**9,
+        )
+        for gigabytes in SHARDS
+    )
     return (
         Format(name, title, save, load, read, script=_script(safetensors, options)),
         Format(
@@ -35,6 +49,7 @@ def single_and_sharded(
             splits_weights=safetensors,
             script=_script(safetensors, {**options, "max_shard_size": "{limit}"}),
         ),
+        *limited,
     )
 
 

@@ -106,6 +106,17 @@ class NoResult:
 
 
 @dataclass(frozen=True)
+class Progress:
+    """How far a part of a large case has come."""
+
+    part: str
+    done: int
+    """Bytes."""
+    total: int
+    """Bytes; 0 where nobody knows."""
+
+
+@dataclass(frozen=True)
 class Step:
     """A stage that was gone through, with its wall time."""
 

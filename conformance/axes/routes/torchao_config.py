@@ -41,5 +41,6 @@ ROUTES = (
         title="`from_pretrained(quantization_config=TorchAoConfig(config))`",
         quantize=quantize,
         script=Source(SCRIPT, frozenset({("diffusers", "TorchAoConfig")})),
+        loads=True,
     ),
 )
