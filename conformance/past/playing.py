@@ -155,12 +155,10 @@ def made(what: str, directory: Path) -> tuple[Any, int]:
     workshop = Workshop(directory, CONTENTS[what][1])
     ladder = Ladder(Reader.SAME)
     case = case_of(what, "pickle")
-    if what == PLAIN:
-        base: Any = workshop.base(case, ladder)
-        model = base.model
-    else:
-        model = workshop.product(case, ladder).model
-    return model, shard_limit(case.format, observe(model))
+    quantized = workshop.product(case, ladder).model
+    base: Any = workshop.base(case, ladder)
+    model = base.model if what == PLAIN else quantized
+    return model, shard_limit(case.format, observe(quantized))
 
 
 def forked(work: Callable[[], None]) -> int:
