@@ -88,7 +88,7 @@ def turned_rows(weight: Any, turn: int) -> Any:
 
 
 def _turned(inner: Any, turn: int) -> Any:
-    """Return a copy that begins with another row; every dtype can be copied, not every one rolled."""
+    """Return a copy that begins with another row, of any dtype: not every one can be rolled."""
     copy, rest = torch.empty_like(inner), len(inner) - turn
     copy[:rest] = inner[turn:]
     copy[rest:] = inner[:turn]
