@@ -195,6 +195,10 @@ class Packed(torch.Tensor):
     def __tensor_flatten__(self) -> tuple[list[str], None]:
         return ["packed"], None
 
+    @classmethod
+    def __torch_dispatch__(cls, *_: Any) -> None:
+        raise NotImplementedError
+
 
 def test_rows_that_do_not_stand_alone_are_not_shared() -> None:
     assert turned_rows(torch.ones(2, 2), 1) is None
