@@ -404,7 +404,7 @@ def test_what_does_not_fit_has_no_result_and_nothing_is_built(
     memory: int, disk: int, said: str, shop: Workshop, tmp_path: Path, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(budget, "free", lambda _: {"memory": memory, "disk": disk})
-    monkeypatch.setattr(models, "build_unfilled", None)
+    monkeypatch.setattr("conformance.roundtrip.workshop.StreamedBase", None)
     outcome = write_and_verify(PICKLE, shop, tmp_path, lambda _: None)
     assert outcome.no_result is not None
     assert (outcome.no_result.kind, outcome.no_result.stage) == (

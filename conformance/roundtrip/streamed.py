@@ -162,7 +162,7 @@ class StreamedBase:
         self.subject, self.device, self.seed, self.directory = subject, device, seed, directory
         self.pool = Pool(seed)
         self.inputs = models.inputs(subject, seed)
-        self._empty = models.build_unfilled(subject)
+        self._empty = models.build_meta(subject)
         self.pool.share(self.linears)
         named = self._empty.named_parameters()
         self.pool.all_apart({name: tuple(each.shape) for name, each in named})
