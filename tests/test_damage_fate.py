@@ -225,7 +225,8 @@ HOSTILE = "x`<script>alert(1)</script>`\n# a heading\x1b[31m | cell"
 @given(st.sampled_from(["error", "called"]), st.text(max_size=60))
 def test_a_message_stays_in_its_place(field: str, text: str) -> None:
     for said in (text, HOSTILE):
-        odd = replace(FOUND[0], fate=Fate.DETECTED, **{field: said})
+        changes: dict[str, Any] = {"fate": Fate.DETECTED, field: said}
+        odd = replace(FOUND[0], **changes)
         lines = page(Damage(HEADER, (odd,))).split("\n")
         assert not [each for each in lines if each.startswith("# a")]
         for each in lines:

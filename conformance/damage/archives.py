@@ -183,7 +183,7 @@ def _number(code: str, place: int, value: int | None, pickled: bytes) -> bytes:
     start, end = place + 1, place + 1 + size
     old = int.from_bytes(pickled[start:end], "little")
     new = old + 1 if value is None else value + (value >= old)
-    return pickled[:start] + (new % 256**size).to_bytes(size, "little") + pickled[end:]
+    return pickled[:start] + (new % (1 << 8 * size)).to_bytes(size, "little") + pickled[end:]
 
 
 def _absurd(

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -103,8 +104,8 @@ class Models:
     def at_once(self, form: str, directory: Path) -> None:
         """Save the new and the old content at the same time."""
         self._model(NEW), self._model(OLD)
-        children = [forked(lambda w=each: self.save(w, form, directory)) for each in (OLD, NEW)]
-        problems = [raised(lambda c=each: ended(c)) for each in children]
+        children = [forked(partial(self.save, each, form, directory)) for each in (OLD, NEW)]
+        problems = [raised(partial(ended, each)) for each in children]
         if any(problems):
             raise InterruptedSave("one of two saves failed")
 
@@ -154,11 +155,9 @@ def made(what: str, directory: Path) -> tuple[Any, int]:
     workshop = Workshop(directory, CONTENTS[what][1])
     ladder = Ladder(Reader.SAME)
     case = case_of(what, "pickle")
-    if what == PLAIN:
-        model = workshop.base(case, ladder).model
-    else:
-        model = workshop.product(case, ladder).model
-    return model, shard_limit(observe(model))
+    quantized = workshop.product(case, ladder).model
+    model = workshop.base(case, ladder).model if what == PLAIN else quantized
+    return model, shard_limit(observe(quantized))
 
 
 def forked(work: Callable[[], None]) -> int:

@@ -127,9 +127,9 @@ def shown(damage: Damage) -> RenderableType:
     for each in formats(damage.results):
         mine = [result for result in damage.results if result.format == each]
         parts += [Text(), line(each, "bold"), _table("kind", rows(mine, "kind", KINDS))]
-    for each in damage.results:
-        if each.fate is None or each.spoils or each.ran:
-            parts.append(line(f"{each.case} {each.kind}/{each.name}: {_odd(each)}", "red"))
+    for odd in damage.results:
+        if odd.fate is None or odd.spoils or odd.ran:
+            parts.append(line(f"{odd.case} {odd.kind}/{odd.name}: {_odd(odd)}", "red"))
     return Group(*parts)
 
 
@@ -143,6 +143,7 @@ def _odd(result: Result) -> str:
 
 def _table(first: str, found: Iterable[list[str]]) -> Table:
     table = folding_table(first, *HEADERS)
+    table.columns[0].no_wrap = True
     for column in table.columns[1:]:
         column.justify = "right"
     for row in found:
