@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -10,7 +10,7 @@ from itertools import groupby
 from conformance.case import Case
 from conformance.drained import drained
 from conformance.roundtrip.engine import Engine
-from conformance.roundtrip.outcome import Outcome
+from conformance.roundtrip.outcome import Outcome, Progress
 
 
 @dataclass
@@ -23,12 +23,19 @@ class _Work:
     )
     """Outcomes, an error of a thread, or None when a thread has nothing left to do."""
     stop: threading.Event = field(default_factory=threading.Event)
+    engines: list[Engine] = field(default_factory=list)
 
 
 def run_cases(
-    cases: Iterable[Case], workers: int, timeout: float
+    cases: Iterable[Case],
+    workers: int,
+    timeout: float,
+    told: Callable[[str, Progress], None] = lambda _case, _progress: None,
 ) -> Generator[Outcome, None, None]:
     """Yield the outcome of each case as it arrives.
+
+    When nobody wants further outcomes, what is at work is broken off. `told` hears, in a thread
+    of its own, how far large cases are.
 
     Raises:
         UsageError: the libraries under test do not import.
@@ -36,21 +43,24 @@ def run_cases(
     work = _Work()
     for _, members in groupby(cases, key=lambda case: case.group):
         work.groups.put(list(members))
-    threads = [threading.Thread(target=_hand, args=(work, timeout)) for _ in range(workers)]
+    threads = [threading.Thread(target=_hand, args=(work, timeout, told)) for _ in range(workers)]
     for thread in threads:
         thread.start()
     try:
         yield from drained(work.answers, workers)
     finally:
         work.stop.set()
+        for engine in list(work.engines):
+            engine.break_off()
         for thread in threads:
             thread.join()
 
 
-def _hand(work: _Work, timeout: float) -> None:
+def _hand(work: _Work, timeout: float, told: Callable[[str, Progress], None]) -> None:
     """Run group after group until there is none; the end and every error are told."""
     try:
-        with Engine(timeout) as engine, suppress(queue.Empty):
+        with Engine(timeout, told=told) as engine, suppress(queue.Empty):
+            work.engines.append(engine)
             while True:
                 for case in work.groups.get_nowait():
                     if work.stop.is_set():

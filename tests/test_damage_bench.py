@@ -160,7 +160,7 @@ def test_nothing_to_inspect_is_told(tmp_path: Path) -> None:
 
 # Real readers
 
-COMMITTED = Path(__file__).parents[1] / "docs" / "results" / "damage.jsonl"
+COMMITTED = Path(__file__).parents[1] / "docs" / "results" / "damage.jsonl.xz"
 EACH = 22
 """Mutations of a format: one of every kind, and some twice."""
 

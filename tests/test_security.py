@@ -125,6 +125,7 @@ def called(*arguments: object, mark: Path, cwd: Path) -> "subprocess.CompletedPr
     )
 
 
+@pytest.mark.slow
 def test_record_refuses_what_would_execute(tmp_path: Path) -> None:
     directory = trojan(tmp_path / "x", executes.PAYLOADS["system"])
     ended = called("record", directory, mark=tmp_path / "mark", cwd=tmp_path)
@@ -133,6 +134,7 @@ def test_record_refuses_what_would_execute(tmp_path: Path) -> None:
     assert sorted(each.name for each in tmp_path.iterdir()) == ["x"]
 
 
+@pytest.mark.slow
 def test_a_name_for_a_shell_is_a_name(tmp_path: Path) -> None:
     name = 'a; touch ran $(touch ran) `touch ran` & "'
     directory = trojan(tmp_path / name, executes.PAYLOADS["system"])

@@ -1,6 +1,6 @@
 """What became of damaged checkpoints: for a terminal, and as a page of the documentation.
 
-python -m conformance.report.damage docs/results/damage.jsonl > docs/damage.md
+python -m conformance.report.damage docs/results/damage.jsonl.xz > docs/damage.md
 """
 
 import sys
@@ -18,8 +18,8 @@ from conformance.damage.mutation import Kind
 from conformance.damage.results import Damage, read
 from conformance.report.text import folding_table, line, printable
 
-COMMAND = "conformance damage --results docs/results/damage.jsonl"
-PAGE = "python -m conformance.report.damage docs/results/damage.jsonl > docs/damage.md"
+COMMAND = "conformance damage --results damage.jsonl && xz damage.jsonl"
+PAGE = "python -m conformance.report.damage docs/results/damage.jsonl.xz > docs/damage.md"
 NO_RESULT = "no result"
 MESSAGES = 12
 """Messages of a format that the page shows."""
@@ -124,12 +124,12 @@ def shown(damage: Damage) -> RenderableType:
     """Return everything for a terminal or a log: headline, formats, kinds by format."""
     parts: list[RenderableType] = [line(headline(damage)), Text()]
     parts += [_table("format", rows(damage.results, "format", formats(damage.results)))]
-    for each in formats(damage.results):
-        mine = [result for result in damage.results if result.format == each]
-        parts += [Text(), line(each, "bold"), _table("kind", rows(mine, "kind", KINDS))]
-    for odd in damage.results:
-        if odd.fate is None or odd.spoils or odd.ran:
-            parts.append(line(f"{odd.case} {odd.kind}/{odd.name}: {_odd(odd)}", "red"))
+    for form in formats(damage.results):
+        mine = [result for result in damage.results if result.format == form]
+        parts += [Text(), line(form, "bold"), _table("kind", rows(mine, "kind", KINDS))]
+    for each in damage.results:
+        if each.fate is None or each.spoils or each.ran:
+            parts.append(line(f"{each.case} {each.kind}/{each.name}: {_odd(each)}", "red"))
     return Group(*parts)
 
 

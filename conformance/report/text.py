@@ -8,7 +8,16 @@ from typing import Literal
 
 from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -302,12 +311,21 @@ def summary(
     return Group(*parts, *causes_list(causes, skipped))
 
 
+class Amount(ProgressColumn):
+    """How much of a task is done: bytes, for a task with the field `bytes`, or things."""
+
+    def render(self, task: Task) -> Text:
+        """Render it."""
+        column = DownloadColumn() if task.fields.get("bytes") else MofNCompleteColumn()
+        return column.render(task)
+
+
 def progress(where: Console) -> Progress:
     """Return a progress bar; in a log that is no terminal it stays silent."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        Amount(),
         TimeRemainingColumn(),
         console=where,
         disable=not where.is_terminal,

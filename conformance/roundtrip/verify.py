@@ -12,14 +12,17 @@ import torch
 from conformance.axes import models, registry
 from conformance.case import Case
 from conformance.roundtrip import checks
+from conformance.roundtrip.calls import calling
+from conformance.roundtrip.closeness import sqnr
 from conformance.roundtrip.evidence import Evidence, Resaved, Side
 from conformance.roundtrip.facts import ModelFacts
+from conformance.roundtrip.footprint import mapped_since
 from conformance.roundtrip.ladder import BrokenError, Ladder, NoResultError
 from conformance.roundtrip.observe import leaves_of, named_tensors, observe
 from conformance.roundtrip.oracle import difference, oracle_tensor
 from conformance.roundtrip.outcome import Finding, Stage
 from conformance.roundtrip.record import Output, Record
-from conformance.roundtrip.workshop import output_facts, shard_limit, sqnr, twice
+from conformance.roundtrip.workshop import output_facts, shard_limit, twice
 from conformance.roundtrip.write import CHECKPOINT, read_config
 
 ROUNDS = 2
@@ -42,7 +45,7 @@ def read(case: Case, directory: Path, ladder: Ladder) -> Any:
     Raises:
         BrokenError: the loader failed.
     """
-    with ladder.stage(Stage.LOAD):
+    with ladder.stage(Stage.LOAD), ladder.part("load"):
         return load(case, directory / CHECKPOINT)
 
 
@@ -59,7 +62,9 @@ def verify(case: Case, directory: Path, ladder: Ladder, model: Any, record: Reco
         BrokenError: the reloaded model cannot be looked at.
     """
     with ladder.stage(Stage.STRUCTURE):
-        facts = observe(model)
+        payload = record.payload_bytes
+        with ladder.part("bits", payload, mapped_since()):
+            facts = observe(model)
     evidence = Evidence(
         case=case,
         record=record,
@@ -69,7 +74,7 @@ def verify(case: Case, directory: Path, ladder: Ladder, model: Any, record: Reco
     broken: BrokenError | NoResultError | None = None
     if record.output is not None and not on_meta(facts):
         try:
-            with ladder.stage(Stage.OUTPUT):
+            with ladder.stage(Stage.OUTPUT), calling(ladder, "output", model):
                 evidence = with_output(evidence, case, directory, model)
         except (BrokenError, NoResultError) as error:
             broken = error  # what the checks see without an output may be the cause
@@ -136,7 +141,7 @@ def resave(
 
 
 def _rounds(case: Case, directory: Path, model: Any, record: Record) -> Iterator[Resaved]:
-    limit = shard_limit(record.facts)
+    limit = shard_limit(case.format, record.facts)
     for number in range(2, 2 + ROUNDS):
         target = directory / f"{CHECKPOINT}-{number}"
         target.mkdir()

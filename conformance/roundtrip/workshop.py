@@ -1,26 +1,29 @@
 """Build and quantize once for all the cases that share it; hold one of each at a time."""
 
 import copy
-import math
+import gc
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
 from conformance.axes import models
-from conformance.axes.base import Device, Quantization, Quantized, Scheme, Subject
+from conformance.axes.base import Device, Format, Quantization, Quantized, Scheme, Subject
 from conformance.case import Case
 from conformance.errors import UnavailableError
+from conformance.roundtrip.budget import budget, require_room
+from conformance.roundtrip.calls import BF16, calling
 from conformance.roundtrip.facts import ModelFacts
 from conformance.roundtrip.ladder import HarnessError, Ladder, ours
 from conformance.roundtrip.observe import digest, named_tensors, observe, plain
 from conformance.roundtrip.oracle import save_oracle
 from conformance.roundtrip.outcome import Stage
 from conformance.roundtrip.record import Output
+from conformance.roundtrip.streamed import Reference, StreamedBase, is_streamed
 
 BYTES_PER_PARAMETER = 6
 """Memory for the bf16 model, a bf16 copy that is quantized, and the model that is loaded back."""
@@ -53,13 +56,39 @@ class Base:
             if isinstance(module, torch.nn.Linear)
         }
 
+    fill = None
+    """The model has its weights."""
+    taken = 0
+    """Every weight is quantized."""
+
+    def done(self) -> int:
+        """Return 0: nobody waits for it."""
+        return 0
+
+    def unquantized(self) -> Any:
+        """Return a copy that a route may change."""
+        return copy.deepcopy(self.model)
+
+    def complete(self, model: Any) -> Any:
+        """Return the model: nothing is left to do."""
+        return model
+
+    def compare(self, _model: Any, *, judged: bool) -> Reference:  # noqa: ARG002
+        """Return the output of the unquantized model; it is compared whole."""
+        return Reference(self.output)
+
+
+AnyBase: TypeAlias = Base | StreamedBase
+
 
 @dataclass(frozen=True)
 class Product:
     """A quantized model and everything that is known of it before it is saved."""
 
-    base: Base
+    base: AnyBase
     model: Any
+    """None where it was put away."""
+    reference: Reference
     facts: ModelFacts
     quantization: Quantization
     caller: tuple[Any, Any]
@@ -75,9 +104,10 @@ class Workshop:
     """Makes models for the cases that it is given, best in the order of their groups."""
 
     def __init__(self, directory: Path, seed: int = 0) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.seed = seed
-        self._base: Base | None = None
+        self._base: AnyBase | None = None
         self._product: tuple[str, Product] | None = None
 
     def product(self, case: Case, ladder: Ladder) -> Product:
@@ -89,7 +119,16 @@ class Workshop:
         if self._product is None or self._product[0] != case.quantized:
             self._discard()
             self._product = (case.quantized, self._make(case, ladder))
+        elif self._product[1].model is None:
+            self._product = (case.quantized, self._again(case, self._product[1], ladder))
         return self._product[1]
+
+    def put_away(self) -> None:
+        """Let go of the quantized model and keep what is known of it: it can be made again."""
+        if self._product is not None:
+            key, product = self._product
+            self._product = (key, replace(product, model=None))
+        gc.collect()
 
     def _discard(self) -> None:
         """Free the quantized model before the next one is made, and its oracle on disk."""
@@ -97,7 +136,7 @@ class Workshop:
             shutil.rmtree(self._product[1].directory, ignore_errors=True)
         self._product = None
 
-    def base(self, case: Case, ladder: Ladder) -> Base:
+    def base(self, case: Case, ladder: Ladder) -> AnyBase:
         """Return the unquantized model of the case; the last one is kept.
 
         Raises:
@@ -105,8 +144,12 @@ class Workshop:
         """
         with ladder.stage(Stage.BUILD):
             require_device(case.device)
-            require_memory(case.subject)
-            return self._base_of(case)
+            if is_streamed(case.subject):
+                require_room(budget(case), self.directory)
+            else:
+                require_memory(case.subject)
+            with ladder.part("build"):
+                return self._base_of(case)
 
     def release(self) -> None:
         """Let go of both models."""
@@ -121,46 +164,93 @@ class Workshop:
         base = self.base(case, ladder)
         with ladder.stage(Stage.RESOLVE):
             require_targets(case, base)
-        how = Quantized(
-            case.scheme,
-            quantization,
-            base.checkpoint,
-            storage,
-            case.device,
-        )
+        how = how_to(case, base, quantization, storage)
         before = plain(quantization.config)
         with ladder.stage(Stage.QUANTIZE):
-            model = case.route.quantize(copy.deepcopy(base.model), how).eval()
-            return self._examine(case, base, model, how, before, storage_only)
+            model = quantized(case, base, how, ladder)
+            return self._examine(case, base, model, how, before, storage_only, ladder)
 
-    def _base_of(self, case: Case) -> Base:
+    def _again(self, case: Case, product: Product, ladder: Ladder) -> Product:
+        """Make a model that was put away, and see that it is the same one."""
+        base = self.base(case, ladder)
+        storage, _ = how_far(case.scheme, case.device)
+        how = how_to(case, base, product.quantization, storage)
+        with ladder.stage(Stage.QUANTIZE):
+            model = quantized(case, base, how, ladder)
+            with ladder.part("digest"):
+                same = observe(model) == product.facts
+            if not same:
+                raise HarnessError("the model was quantized twice and came out otherwise")
+            return replace(product, model=model)
+
+    def _base_of(self, case: Case) -> AnyBase:
         subject, device = case.subject, case.device
         if self._base is None or (self._base.subject, self._base.device) != (subject, device):
             self._base = None
-            model = models.build(subject, self.seed).to(str(device))
-            inputs = models.inputs(subject, self.seed)
             directory = self.directory / f"{subject.name}.{device}"
             shutil.rmtree(directory, ignore_errors=True)
-            output = models.forward(model, inputs)
-            self._base = Base(subject, device, self.seed, directory, model, inputs, output)
+            make = StreamedBase if is_streamed(subject) else whole_base
+            self._base = make(subject, device, self.seed, directory)
         return self._base
 
     def _examine(
-        self, case: Case, base: Base, model: Any, how: Quantized, before: Any, storage_only: str
+        self,
+        case: Case,
+        base: AnyBase,
+        model: Any,
+        how: Quantized,
+        before: Any,
+        storage_only: str,
+        ladder: Ladder,
     ) -> Product:
-        facts = observe(model)
-        output = None if storage_only else twice(model, base.inputs)
+        with ladder.part("digest"):
+            facts = observe(model)
+        with calling(ladder, "reference", model):
+            reference = base.compare(model, judged=not storage_only)
+        with calling(ladder, "forward", model, times=2):
+            output = None if storage_only else twice(model, base.inputs)
+        directory = self.directory / case.quantized
         with ours():
-            not_vacuous(facts, output, base.output)
-            directory = self.directory / case.quantized
+            not_vacuous(facts, output, reference.output)
             shutil.rmtree(directory, ignore_errors=True)
             directory.mkdir(parents=True)
-            outputs = {"reference": base.output} | ({} if output is None else {"quantized": output})
+            outputs = {"reference": reference.output}
+            outputs |= {} if output is None else {"quantized": output}
             save_oracle(directory, named_tensors(model), outputs)
-        after = plain(how.quantization.config)
         return Product(
-            base, model, facts, how.quantization, (before, after), storage_only, output, directory
+            base=base,
+            model=model,
+            reference=reference,
+            facts=facts,
+            quantization=how.quantization,
+            caller=(before, plain(how.quantization.config)),
+            storage_only=storage_only,
+            output=output,
+            directory=directory,
         )
+
+
+def whole_base(subject: Subject, device: Device, seed: int, directory: Path) -> Base:
+    """Build the model of a subject and call it."""
+    model = models.build(subject, seed).to(str(device))
+    inputs = models.inputs(subject, seed)
+    return Base(subject, device, seed, directory, model, inputs, models.forward(model, inputs))
+
+
+def how_to(case: Case, base: AnyBase, quantization: Quantization, storage: Any) -> Quantized:
+    """Say what the case's route is asked to do."""
+    directory = base.checkpoint if case.route.loads else base.directory
+    return Quantized(case.scheme, quantization, directory, storage, case.device, base.fill)
+
+
+def quantized(case: Case, base: AnyBase, how: Quantized, ladder: Ladder) -> Any:
+    """Return a quantized model."""
+    with ladder.part("quantize", BF16 * case.subject.parameters, base.done):
+        model = base.complete(case.route.quantize(base.unquantized(), how).eval())
+    if ladder.footprint is not None:
+        really = case.subject.parameters - base.taken
+        ladder.footprint.measures["quantize.weights"] = float(really)
+    return model
 
 
 def require_device(device: Device) -> None:
@@ -181,7 +271,7 @@ def require_memory(subject: Subject) -> None:
         )
 
 
-def require_targets(case: Case, base: Base) -> None:
+def require_targets(case: Case, base: AnyBase) -> None:
     """Raise UnavailableError where the scheme can divide no layer of the model."""
     if not any(case.scheme.covers(shape) for shape in base.linears.values()):
         raise UnavailableError("the scheme's blocks divide no Linear of this model")
@@ -239,21 +329,11 @@ def output_facts(output: torch.Tensor) -> Output:
     return Output(digest(output), str(output.dtype), tuple(output.shape))
 
 
-def sqnr(reference: torch.Tensor, output: torch.Tensor) -> float:
-    """Return the signal to quantization noise ratio in dB; infinite for equal tensors."""
-    signal, noisy = reference.double().cpu(), output.double().cpu()
-    noise = float(((signal - noisy) ** 2).sum())
-    if noise == 0:
-        return math.inf
-    power = float((signal**2).sum())
-    return 10 * math.log10(power / noise) if power and math.isfinite(noise) else -math.inf
-
-
-def shard_limit(facts: ModelFacts) -> int:
-    """Return a shard limit under which the largest quantized inner tensor stands alone.
+def shard_limit(form: Format, facts: ModelFacts) -> int:
+    """Return the format's shard limit, or one under which the largest inner tensor stands alone.
 
     Its scale then lies in another shard, so that the shards of a weight must be put together.
     """
-    return (
+    return form.shard_bytes or (
         max(inner.bytes for each in facts.quantized.values() for inner in each.inner.values()) - 1
     )
