@@ -87,6 +87,20 @@ class Models:
         saved = case_of(what, form).format
         saved.save(model, directory, shard_limit(saved, facts))
 
+    def over_itself(self, form: str, directory: Path) -> None:
+        """Load what is there and save it to the same place, in a process of its own."""
+        from conformance.roundtrip.verify import load
+        from conformance.roundtrip.workshop import shard_limit
+
+        _, facts = self._model(NEW)
+        case = case_of(NEW, form)
+
+        def load_and_save() -> None:
+            model = load(case, directory)
+            case.format.save(model, directory, shard_limit(case.format, facts))
+
+        ended(forked(load_and_save))
+
     def killed(self, what: str, form: str, directory: Path, share: float) -> None:
         """Save in a process that is killed after a share of the time that a save takes."""
         seconds = self._seconds(what, form)
