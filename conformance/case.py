@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, cached_property
 from itertools import product
 
 from conformance.axes import registry
@@ -21,7 +21,7 @@ class Case:
     format: Format
     device: Device
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Readable, sortable and shell-safe: `flux-tiny.int8wo.quantize_.pickle.cpu`."""
         return ".".join(
@@ -76,11 +76,14 @@ def all_cases() -> dict[str, Case]:
 
 def default_cases() -> list[Case]:
     """The cases of a run that asks for nothing else: tiny models on CPU."""
-    return [
-        case
-        for case in all_cases().values()
-        if case.subject.size is Size.TINY and case.device is Device.CPU
-    ]
+    tiny = [each for each in registry.subjects().values() if each.size is Size.TINY]
+    return list(enumerate_cases(tiny, [Device.CPU]))
+
+
+@cache
+def default_formats() -> tuple[str, ...]:
+    """The formats of default cases by name: those with shards of gigabytes are not among them."""
+    return tuple(dict.fromkeys(case.format.name for case in default_cases()))
 
 
 def find(case_id: str) -> Case:

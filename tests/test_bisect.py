@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from called import forget_uv
 from fake_index import (
     ADDED,
     CRASHES,
+    HANGS,
     MOVES,
     REGRESSED,
     SAME,
@@ -28,7 +30,7 @@ from test_compare import (
     result,
 )
 from test_verdicts import stopped
-from toys import Shell, forget_uv, wait_for
+from toys import Shell, wait_for
 from typer.testing import CliRunner
 
 from conformance.cli import app
@@ -140,6 +142,7 @@ def shell(given: dict[str, str], scratch: Path, tmp_path: Path) -> Shell:
 MOVED = ("--env", "toy1.0", "--package", "toyquant", "--good", "1.0", "--bad", "2.0")
 
 
+@pytest.mark.slow
 def test_it_tells_a_line_a_probe_the_failure_and_what_is_next(shell: Shell) -> None:
     done = shell.run(REGRESSED, *MOVED)
     said = [line.rpartition(";")[0] for line in done.stderr.splitlines() if " s)" in line]
@@ -162,6 +165,7 @@ def test_it_tells_a_line_a_probe_the_failure_and_what_is_next(shell: Shell) -> N
     assert told == json.loads(EXPECTED.read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_resume_runs_nothing_again(shell: Shell) -> None:
     first = shell.run(CRASHES, *MOVED)
     assert first.stdout.startswith(f"toyquant 2.0 is the first bad one for {CRASHES}")
@@ -172,6 +176,7 @@ def test_resume_runs_nothing_again(shell: Shell) -> None:
     assert "no result at the good end, toyquant 1.0: the run toyquant 1.0 did not" in anew.stderr
 
 
+@pytest.mark.slow
 def test_broken_off_it_keeps_what_was_probed(shell: Shell) -> None:
     over = ("--over", "toy1.0", "--over", "toy2.0")
     going = shell.start(REGRESSED, *over, TOY_WAITS_AT=REGRESSED)
@@ -184,6 +189,7 @@ def test_broken_off_it_keeps_what_was_probed(shell: Shell) -> None:
     assert done.stdout.startswith(f"toy2.0 is the first bad one for {REGRESSED}; toy1.0 is good")
 
 
+@pytest.mark.slow
 def test_a_version_that_cannot_be_measured_is_named(shell: Shell) -> None:
     done = shell.run(MOVES, *MOVED)
     assert done.returncode == 0
@@ -193,6 +199,7 @@ def test_a_version_that_cannot_be_measured_is_named(shell: Shell) -> None:
     )
 
 
+@pytest.mark.slow
 def test_any_list_and_an_environment_that_cannot_be_made_is_skipped(shell: Shell) -> None:
     over = ("--over", "toy1.0", "--over", "contradicts", "--over", "toy2.0")
     done = shell.run(REGRESSED, *over)
@@ -202,6 +209,15 @@ def test_any_list_and_an_environment_that_cannot_be_made_is_skipped(shell: Shell
     swapped = shell.run(REGRESSED, "--over", "toy2.0", "--over", "toy1.0", "--resume")
     assert swapped.returncode == 2
     assert "toy1.0 is better than toy2.0: are the good and the bad end swapped?" in swapped.stderr
+
+
+def test_a_reading_that_hangs_is_bad_when_its_time_is_over(shell: Shell) -> None:
+    ends = ("--writer", "toy1.0", "--over", "toy1.0", "--over", "toy2.0")
+    done = shell.run(HANGS, *ends, "--timeout", "2", "--json")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert (answer["last_good"], answer["first_bad"]) == ("toy1.0", "toy2.0")
+    assert "timeout at load: the time for a case is over" in done.stderr
 
 
 def test_what_is_not_bad_has_nothing_to_find(shell: Shell) -> None:

@@ -130,11 +130,10 @@ def test_forward_is_finite_and_decided_by_the_seed(name: str) -> None:
 
 @pytest.mark.parametrize("name", BUILT)
 def test_weights_are_decided_by_the_seed(name: str) -> None:
-    once = built(name).state_dict()
-    again = models.build(SUBJECTS[name]).state_dict()
-    other = models.build(SUBJECTS[name], seed=1).state_dict()
+    once, again = built(name).state_dict(), models.build(SUBJECTS[name]).state_dict()
+    other = dict(models.build(SUBJECTS[name], seed=1).named_parameters())
     assert all(torch.equal(value, again[key]) for key, value in once.items())
-    assert not any(torch.equal(value, other[key]) for key, value in once.items())
+    assert not any(torch.equal(once[key], value) for key, value in other.items())
 
 
 @pytest.mark.parametrize("name", BUILT)
@@ -164,6 +163,29 @@ def test_building_leaves_no_trace(name: str, capfd: pytest.CaptureFixture[str]) 
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.get_default_dtype() is dtype
     assert capfd.readouterr() == ("", "")
+
+
+class Buffered(torch.nn.Module):  # type: ignore[misc]
+    """A model as diffusers makes some: with a table in float32 that is saved."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = torch.nn.Linear(2, 2, device="meta")
+        self.register_buffer("saved", torch.full((2,), 0.1))
+        self.register_buffer("unsaved", torch.full((2,), 0.1), persistent=False)
+        self.register_buffer("counted", torch.ones(2, dtype=torch.int64))
+
+
+def test_what_is_saved_is_built_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "_construct", lambda *_, **__: Buffered())
+    built_now = models.build(SUBJECTS["flux-tiny"])
+    dtypes = {name: tensor.dtype for name, tensor in built_now.named_buffers()}
+    assert dtypes == {
+        "saved": torch.bfloat16,
+        "unsaved": torch.float32,
+        "counted": torch.int64,
+    }
+    assert torch.equal(built_now.saved, torch.full((2,), 0.1, dtype=torch.bfloat16))
 
 
 def test_a_failed_build_restores_the_default_dtype(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from conformance._compat import StrEnum
 from conformance.axes.files import Contents
+from conformance.axes.source import FormatScript, InputsScript, Source
 from conformance.errors import UnavailableError
 
 
@@ -40,6 +41,10 @@ class Family:
     inputs: Callable[..., dict[str, Any]]
     """`(model config, seed, short=False) -> keyword arguments of forward`, float tensors in
     bfloat16 on CPU; `short` asks for a sequence as short as the model takes."""
+    script: InputsScript | None = None
+    """The like for a repro: `model config -> lines before a call, its keywords`."""
+    defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Defaults of the class, which a repro leaves out of its model config."""
 
     def load_class(self) -> Any:
         """Import and return the model class.
@@ -241,6 +246,8 @@ class Route:
     title: str
     quantize: Callable[[Any, "Quantized"], Any]
     """`(bf16 model, how) -> quantized model`; the model given may be changed in place."""
+    script: Source | None = None
+    """The same as lines of a repro, which change or replace `model`."""
     loads: bool = False
     """It reads the bf16 checkpoint."""
 
@@ -282,3 +289,5 @@ class Format:
     """A `config.json` is written beside the weights."""
     has_requires_grad: bool = True
     """False for state dicts: torch keeps the flag of the model that is assigned to."""
+    script: FormatScript | None = None
+    """The same as lines of a repro."""

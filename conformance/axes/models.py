@@ -126,8 +126,15 @@ def build(subject: Subject, seed: int = 0) -> Any:
         for name, parameter in model.named_parameters()
     }
     # Not strict: persistent buffers keep the values that the constructor gave them.
-    model.load_state_dict(weights, strict=False, assign=True)
+    model.load_state_dict({**weights, **_stored_buffers(model)}, strict=False, assign=True)
     return model
+
+
+def _stored_buffers(model: Any) -> dict[str, Any]:
+    """Return the persistent buffers in bfloat16, as `from_pretrained(torch_dtype=...)` does."""
+    stored = model.state_dict().keys()
+    named = ((name, buffer) for name, buffer in model.named_buffers() if name in stored)
+    return {name: buffer.bfloat16() for name, buffer in named if buffer.is_floating_point()}
 
 
 def inputs(subject: Subject, seed: int = 0) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import typer
 from conformance.case import Case, find, select
 from conformance.commands.complete import Globs, environments, writers
 from conformance.commands.options import AsJson, EnvironmentsFile
+from conformance.commands.report import exchange_report
 from conformance.judging.exchange import Cell
 from conformance.judging.exchange_results import (
     ExchangeHeader,
@@ -30,6 +31,7 @@ from conformance.versions import exchange as versions
 from conformance.versions.golden import DIRECTORY, shelves
 from conformance.versions.make import tools
 from conformance.versions.parties import parties
+from conformance.versions.party import Absent
 
 out = text.console()
 err = text.console(stderr=True)
@@ -104,6 +106,9 @@ def run(
     chosen = _golden_cases(globs) if golden else select(globs or versions.DEFAULT)
     own = [] if golden else writers
     found = parties(dict.fromkeys([*own, *readers]), tools(_tell), file)
+    for each in found.values():
+        if isinstance(each, Absent):
+            _tell(f"no result: {each.reason}")
     with ExitStack() as stack:
         directory = kept or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         plan = versions.plan(
@@ -115,8 +120,10 @@ def run(
             timeout,
         )
         interrupted = _write(plan, results, resume=resume)
-    _show(read_exchange(results), results, as_json)
-    raise typer.Exit(_exit_code(read_exchange(results), interrupted=interrupted))
+    read = read_exchange(results)
+    _show(read, results, as_json)
+    text.show(err if as_json else out, text.line(exchange_report(read, results)))
+    raise typer.Exit(_exit_code(read, interrupted=interrupted))
 
 
 def show(results: Annotated[Path, typer.Argument(metavar="FILE")], as_json: AsJson = False) -> None:

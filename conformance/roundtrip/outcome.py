@@ -137,7 +137,10 @@ class Outcome:
     storage_only: str = ""
     """Why the output was not judged, or empty when it was."""
     measures: Mapping[str, float] = field(default_factory=dict)
-    """Numbers by name: `sqnr_db`, `payload_bytes`, `file_bytes`, `bf16_bytes`, `tensors`, ..."""
+    """Numbers by name: `sqnr_db`, `payload_bytes`, `payload_limit_bytes`, `file_bytes`,
+    `bf16_bytes`, ..."""
+    files: Mapping[str, int] = field(default_factory=dict)
+    """Bytes of every file of the checkpoint, by name; empty where none was written."""
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-ready dictionary; `from_json` is its inverse."""
@@ -161,6 +164,7 @@ class Outcome:
             no_result=_no_result(data["no_result"]),
             storage_only=data["storage_only"],
             measures=dict(data["measures"]),
+            files=dict(data.get("files", {})),  # results of before they were kept have none
         )
 
 

@@ -1,6 +1,6 @@
 """Run a case: what happens in the writing process, what in the fresh one, and both together."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -37,6 +37,7 @@ class Log:
     ladder: Ladder
     findings: list[Finding] = field(default_factory=list)
     measures: dict[str, float] = field(default_factory=dict)
+    files: Mapping[str, int] = field(default_factory=dict)
     storage_only: str = ""
     failure: Failure | None = None
     no_result: NoResult | None = None
@@ -52,6 +53,7 @@ class Log:
             no_result=self.no_result,
             storage_only=self.storage_only,
             measures=self.measures,
+            files=self.files,
         )
 
 
@@ -133,6 +135,7 @@ def _write(log: Log, workshop: Workshop, directory: Path) -> None:
     written = write(log.case, workshop, directory, log.ladder)
     log.findings += written.findings
     log.measures |= written.measures
+    log.files = written.record.file_bytes
     log.storage_only = written.product.storage_only
 
 

@@ -14,6 +14,7 @@ from conformance.axes.files import Contents
 from conformance.case import Case
 from conformance.environment import observed_versions
 from conformance.roundtrip import checks
+from conformance.roundtrip.checks.payload import most_bytes
 from conformance.roundtrip.checks.reduction import bf16_bytes
 from conformance.roundtrip.evidence import Evidence, Side
 from conformance.roundtrip.facts import ModelFacts
@@ -37,12 +38,15 @@ class Written:
     record: Record
     product: Product
     findings: list[Finding]
+    payload_limit: int
+    """The most bytes of tensor data that the scheme allows."""
 
     @property
     def measures(self) -> dict[str, float]:
         """Sizes, for the results."""
         return {
             "payload_bytes": self.record.payload_bytes,
+            "payload_limit_bytes": self.payload_limit,
             "file_bytes": sum(self.record.file_bytes.values()),
             "bf16_bytes": bf16_bytes(self.record),
             "quantized_tensors": len(self.record.facts.quantized),
@@ -77,7 +81,7 @@ def write(case: Case, workshop: Workshop, directory: Path, ladder: Ladder) -> Wr
         with ours():
             _put_beside(record, product, directory)
             findings = checks.ask(_evidence(case, record, product), Side.WRITER)
-        return Written(record, product, findings)
+        return Written(record, product, findings, most_bytes(record.facts, case.scheme.payload))
 
 
 def _saving(ladder: Ladder, product: Product, checkpoint: Path) -> AbstractContextManager[None]:

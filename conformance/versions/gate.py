@@ -14,8 +14,11 @@ from pathlib import Path
 from conformance.case import all_cases
 from conformance.errors import UsageError
 from conformance.judging.comparison import Comparison, Row, Side
+from conformance.judging.exchange import label
 from conformance.judging.results import Results, read_results
+from conformance.roundtrip.kept import Keep
 from conformance.roundtrip.outcome import NoResultKind
+from conformance.versions.exchange import DEFAULT, place_of
 from conformance.versions.ready import Ready
 from conformance.versions.runs import Asked, Run, Watcher, finished, run_all, whole
 
@@ -29,6 +32,8 @@ SUMMARY = "gate.md"
 """The file there that says it for the summary of a CI job."""
 ANSWER = "gate.json"
 """The file there that says what `--json` prints."""
+REPORT = "report.html"
+"""The file there that shows it to people."""
 NAMES = (BASELINE, CANDIDATE, RETRY, EXCHANGE, AGAIN)
 
 Sides = tuple[Side, Side]
@@ -53,7 +58,14 @@ class Gate:
     def run(self, name: str) -> Run:
         """Return the run of this name."""
         ready = self.baseline if name == BASELINE else self.candidate
-        return Run(name, ready, self.asked, self.file(name))
+        keep = self.keep if name == BASELINE and self.exchange else None
+        return Run(name, ready, self.asked, self.file(name), keep)
+
+    @property
+    def keep(self) -> Keep:
+        """Where the baseline leaves the checkpoints that the exchange will want."""
+        place = place_of(self.directory / CHECKPOINTS, label(self.baseline.versions))
+        return Keep(place, ("*",) if self.asked.globs or self.asked.markers else DEFAULT)
 
     def file(self, name: str) -> Path:
         """Return where the results of a run go."""
@@ -69,14 +81,14 @@ class Gate:
 def forget(directory: Path) -> None:
     """Remove what an earlier gate left in the directory, for one that starts anew."""
     for name in NAMES:
-        for suffix in (".jsonl", ".log"):
+        for suffix in (".jsonl", ".log", ".html"):
             (directory / f"{name}{suffix}").unlink(missing_ok=True)
     shutil.rmtree(directory / CHECKPOINTS, ignore_errors=True)
 
 
 def forget_answer(directory: Path) -> None:
     """Remove what an earlier gate answered: one that is broken off now has no answer."""
-    for name in (ANSWER, SUMMARY):
+    for name in (ANSWER, SUMMARY, REPORT):
         (directory / name).unlink(missing_ok=True)
 
 

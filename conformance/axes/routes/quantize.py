@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from conformance.axes.base import Quantized, Route
+from conformance.axes.source import Source
 from conformance.axes.storage import storage_in_place_of_quantizing
 
 
@@ -42,5 +43,9 @@ ROUTES = (
         name="quantize_",
         title="`quantize_(model, config)`, then `save_pretrained`",
         quantize=quantize,
+        script=Source(
+            "quantize_(model, {config}{options})",
+            frozenset({("torchao.quantization", "quantize_")}),
+        ),
     ),
 )

@@ -1,6 +1,6 @@
 """CogVideoX: a text-to-video transformer, 1.0 (Conv2d patches) and 1.5 (Linear patches)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from conformance.axes.base import Family, Size, Subject
@@ -99,7 +99,50 @@ def inputs(config: Mapping[str, Any], seed: int, *, short: bool = False) -> dict
     return built
 
 
-COGVIDEOX = Family(name="cogvideox", model_class="CogVideoXTransformer3DModel", inputs=inputs)
+def script(config: Mapping[str, Any]) -> tuple[Sequence[str], str]:
+    """Return the lines of a repro that make inputs of the same shapes."""
+    frames, height, width = latent_size(config)
+    video = f"1, {frames}, {config['in_channels']}, {height}, {width}"
+    text = f"1, {config['max_text_seq_length']}, {config['text_embed_dim']}"
+    keywords = f"""\
+hidden_states=torch.randn({video}).bfloat16(),
+encoder_hidden_states=torch.randn({text}).bfloat16(),
+timestep=torch.tensor([500]),"""
+    if not config["use_rotary_positional_embeddings"]:
+        return (), keywords
+    tokens = video_tokens(config, (frames, height, width))
+    half = config["attention_head_dim"] // 2
+    angles = f"torch.outer(torch.arange({tokens}), 0.5 ** torch.arange({half}))"
+    before = f"angles = {angles}.repeat_interleave(2, 1)"
+    return (before,), f"{keywords} image_rotary_emb=(angles.cos(), angles.sin()),"
+
+
+DEFAULTS = {
+    "in_channels": 16,
+    "out_channels": 16,
+    "flip_sin_to_cos": True,
+    "freq_shift": 0,
+    "dropout": 0.0,
+    "attention_bias": True,
+    "patch_size": 2,
+    "temporal_compression_ratio": 4,
+    "activation_fn": "gelu-approximate",
+    "timestep_activation_fn": "silu",
+    "norm_elementwise_affine": True,
+    "norm_eps": 1e-05,
+    "spatial_interpolation_scale": 1.875,
+    "temporal_interpolation_scale": 1.0,
+    "use_rotary_positional_embeddings": False,
+    "use_learned_positional_embeddings": False,
+}
+
+COGVIDEOX = Family(
+    name="cogvideox",
+    model_class="CogVideoXTransformer3DModel",
+    inputs=inputs,
+    script=script,
+    defaults=DEFAULTS,
+)
 
 # CogVideoX-2b (sine positions) and -5b (rotary) are the published transformer/config.json of
 # THUDM/CogVideoX-2b and THUDM/CogVideoX-5b. CogVideoX1.5-5B (rotary, patches over time) has the

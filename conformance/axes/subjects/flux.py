@@ -1,6 +1,6 @@
 """Flux: a text-to-image transformer of double and single stream blocks."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -59,7 +59,28 @@ def inputs(config: Mapping[str, Any], seed: int, *, short: bool = False) -> dict
     return built
 
 
-FLUX = Family(name="flux", model_class="FluxTransformer2DModel", inputs=inputs)
+def script(config: Mapping[str, Any]) -> tuple[Sequence[str], str]:
+    """Return the lines of a repro that make inputs of the same shapes."""
+    rows, columns = GRID
+    guidance = " guidance=torch.ones(1)," if config["guidance_embeds"] else ""
+    return (
+        (),
+        f"""\
+hidden_states=torch.randn(1, {rows * columns}, {config["in_channels"]}).bfloat16(),
+encoder_hidden_states=torch.randn(1, {TEXT_TOKENS}, {config["joint_attention_dim"]}).bfloat16(),
+pooled_projections=torch.randn(1, {config["pooled_projection_dim"]}).bfloat16(),
+timestep=torch.ones(1),{guidance} txt_ids=torch.zeros({TEXT_TOKENS}, 3),
+img_ids=torch.cartesian_prod(*map(torch.arange, (1.0, {rows}.0, {columns}.0))),""",
+    )
+
+
+FLUX = Family(
+    name="flux",
+    model_class="FluxTransformer2DModel",
+    inputs=inputs,
+    script=script,
+    defaults={"patch_size": 1, "guidance_embeds": False},
+)
 
 # Tiny and small have guidance embeddings as FLUX.1-dev has: its layers include those of -schnell.
 # The full configs are the published transformer/config.json of black-forest-labs/FLUX.1-schnell
