@@ -151,8 +151,7 @@ def test_a_case_that_was_not_measured_is_named_with_the_reason() -> None:
     lines = large.measured_tables([results({}, no_result=ended)]).splitlines()
     reason = "needs 12.5 GiB of memory, 9.0 GiB are available"
     assert f"| {CASE} | no result: skipped | yes | {reason} |" in lines
-    assert not [line for line in lines if line.startswith(f"| {CASE}") and "bytes" in line]
-    assert not [line for line in lines if "in all" in line]
+    assert sum(CASE in line for line in lines) == 1
 
 
 def test_cases_that_are_not_large_have_no_line() -> None:
