@@ -100,7 +100,7 @@ def samples() -> Iterator[Any]:
         yield pytest.param(defect, sample, id=name, marks=() if first else pytest.mark.slow)
 
 
-@pytest.mark.parametrize(("defect", "sample"), samples())
+@pytest.mark.parametrize(("defect", "sample"), list(samples()))
 def test_an_entry_is_found_by_its_own_message(defect: Defect, sample: Sample) -> None:
     text = traceback(sample.said) if sample.said else sample.what
     best, *others = explain(text, DEFECTS)
