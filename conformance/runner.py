@@ -10,6 +10,7 @@ from itertools import groupby
 from conformance.case import Case
 from conformance.drained import drained
 from conformance.roundtrip.engine import Engine
+from conformance.roundtrip.kept import Keep
 from conformance.roundtrip.outcome import Outcome, Progress
 
 
@@ -31,8 +32,9 @@ def run_cases(
     workers: int,
     timeout: float,
     told: Callable[[str, Progress], None] = lambda _case, _progress: None,
+    keep: Keep | None = None,
 ) -> Generator[Outcome, None, None]:
-    """Yield the outcome of each case as it arrives.
+    """Yield the outcome of each case as it arrives; with `keep`, checkpoints stay there.
 
     When nobody wants further outcomes, what is at work is broken off. `told` hears, in a thread
     of its own, how far large cases are.
@@ -43,7 +45,9 @@ def run_cases(
     work = _Work()
     for _, members in groupby(cases, key=lambda case: case.group):
         work.groups.put(list(members))
-    threads = [threading.Thread(target=_hand, args=(work, timeout, told)) for _ in range(workers)]
+    threads = [
+        threading.Thread(target=_hand, args=(work, timeout, told, keep)) for _ in range(workers)
+    ]
     for thread in threads:
         thread.start()
     try:
@@ -56,10 +60,12 @@ def run_cases(
             thread.join()
 
 
-def _hand(work: _Work, timeout: float, told: Callable[[str, Progress], None]) -> None:
+def _hand(
+    work: _Work, timeout: float, told: Callable[[str, Progress], None], keep: Keep | None
+) -> None:
     """Run group after group until there is none; the end and every error are told."""
     try:
-        with Engine(timeout, told=told) as engine, suppress(queue.Empty):
+        with Engine(timeout, told=told, keep=keep) as engine, suppress(queue.Empty):
             work.engines.append(engine)
             while True:
                 for case in work.groups.get_nowait():

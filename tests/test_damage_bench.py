@@ -15,12 +15,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from conformance.case import find
-from conformance.damage.bench import Bench, HarnessError, Target, files_in, inspected, lay, targets
+from conformance.damage.bench import Bench, Target, files_in, inspected, lay, targets
 from conformance.damage.fate import Differs, Fate, Result
 from conformance.damage.mutation import Kind, Mutation, edited
 from conformance.damage.results import read
 from conformance.damage.run import default_cases, jobs, run
 from conformance.environment import observed_versions
+from conformance.roundtrip.ladder import HarnessError
 
 CASE = find("flux-tiny.int8wo.torchao-config.pickle.cpu")
 FILES = {"m.xyz": b"whole"}
@@ -160,7 +161,7 @@ def test_nothing_to_inspect_is_told(tmp_path: Path) -> None:
 
 # Real readers
 
-COMMITTED = Path(__file__).parents[1] / "docs" / "results" / "damage.jsonl"
+COMMITTED = Path(__file__).parents[1] / "docs" / "results" / "damage.jsonl.xz"
 EACH = 22
 """Mutations of a format: one of every kind, and some twice."""
 

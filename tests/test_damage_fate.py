@@ -219,6 +219,20 @@ def test_the_page_is_made_of_the_results() -> None:
     assert "- 1: `structure, output; called: a tensor: on the meta device`" in said
 
 
+def test_other_versions_are_told_newest_first() -> None:
+    refused = Result(CASE, "executes", "system", Fate.DETECTED, error="UnpicklingError: x")
+    both = (refused, replace(refused, name="exec", fate=Fate.SILENT, ran=True))
+    there = [
+        Damage(replace(HEADER, versions={"torch": "2.5.1", "torchao": each}), both)
+        for each in ("0.9.0", "0.10.0")
+    ]
+    rows = [each for each in page(DAMAGE, there).splitlines() if each.startswith("| 2.5.1")]
+    assert rows == [
+        "| 2.5.1 | 0.10.0 |  | 2 | 1 | 1 | 1 | 0 |",
+        "| 2.5.1 | 0.9.0 |  | 2 | 1 | 1 | 1 | 0 |",
+    ]
+
+
 HOSTILE = "x`<script>alert(1)</script>`\n# a heading\x1b[31m | cell"
 
 
@@ -237,12 +251,14 @@ def test_a_message_stays_in_its_place(field: str, text: str) -> None:
 # What is committed
 
 ROOT = Path(__file__).parents[1]
-COMMITTED = ROOT / "docs" / "results" / "damage.jsonl"
+COMMITTED = ROOT / "docs" / "results" / "damage.jsonl.xz"
 
 
 def test_the_page_is_that_of_the_committed_results() -> None:
     text = (ROOT / "docs" / "damage.md").read_text(encoding="utf-8")
-    assert text == page(read(COMMITTED))
+    elsewhere = [read(each) for each in COMMITTED.parent.glob("executes-*.jsonl.xz")]
+    assert text == page(read(COMMITTED), elsewhere)
+    assert sum(result.ran for each in elsewhere for result in each.results) == 0
 
 
 def test_the_committed_results_are_whole_and_of_every_format() -> None:

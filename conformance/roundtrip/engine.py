@@ -23,6 +23,7 @@ from conformance.axes.base import Size
 from conformance.case import Case
 from conformance.errors import UsageError
 from conformance.roundtrip import worker
+from conformance.roundtrip.kept import Keep
 from conformance.roundtrip.merge import merge, worth_reading
 from conformance.roundtrip.outcome import NoResult, NoResultKind, Outcome, Progress, Stage
 from conformance.roundtrip.premises import Premises, one_large_case
@@ -166,8 +167,10 @@ class Engine:
         writer: Callable[..., None] = worker.writer,
         reader: Callable[..., None] = worker.reader,
         told: Callable[[str, Progress], None] = lambda _case, _progress: None,
+        keep: Keep | None = None,
     ) -> None:
         self.timeout = timeout
+        self._keep = keep
         self._writer, self._reader = writer, reader
         self._told = told
         self._premises = Premises.occupy()
@@ -214,7 +217,10 @@ class Engine:
         try:
             with one_large_case() if is_large(case) else nullcontext():
                 same = self._write(case, target)
-                return merge(same, self._read(case, target)) if worth_reading(same) else same
+                outcome = merge(same, self._read(case, target)) if worth_reading(same) else same
+            if self._keep is not None:
+                self._keep.take(case.id, target)
+            return outcome
         finally:
             shutil.rmtree(target, ignore_errors=True)
 
