@@ -197,8 +197,10 @@ def _seen(parts: Parts) -> Iterator[str]:
     look = parts.repro.look
     if look is None:
         return
-    if parts.repro.fresh and "dense" in look.seen:
+    late = parts.repro.fresh and "dense" in look.seen
+    if late or "unquantized" in look.seen:
         yield from _built(parts, "unquantized")
+    if late:
         yield "dense = output(unquantized)"
     if parts.repro.fresh and look.of_the_writer:
         yield f"wanted = json.loads(({WANTED}).read_text())"
