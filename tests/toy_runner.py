@@ -18,7 +18,7 @@ import toyhost
 from conformance import session
 from conformance.case import Case
 from conformance.errors import UsageError
-from conformance.roundtrip.keeper import write
+from conformance.roundtrip.keeper import write  # type: ignore[attr-defined] # toy_keeper.py
 from conformance.roundtrip.kept import Keep
 from conformance.roundtrip.outcome import (
     Failure,
