@@ -13,6 +13,7 @@ from conformance.judging.expectations import Expectation
 from conformance.judging.pasted import Raised
 from conformance.report.repro.choose import example, machine, moved
 from conformance.report.repro.issue import foreign
+from conformance.report.repro.looks import UNSHOWN
 from conformance.report.repro.said import cause_of, common, pieces
 from conformance.report.repro.words import asked
 from conformance.roundtrip.checks import check_names
@@ -90,8 +91,8 @@ def other_load() -> None:
 HIDDEN = [each for each in EXPECTATIONS if "Unable to load weights" in str(each.excuse)]
 
 
-def test_two_expectations_hide_their_cause() -> None:
-    assert len(HIDDEN) == 2
+def test_three_expectations_hide_their_cause() -> None:
+    assert len(HIDDEN) == 3
 
 
 @pytest.mark.slow
@@ -109,7 +110,7 @@ def test_a_failure_for_another_reason_cannot_tell(
 # In words.
 
 
-@pytest.mark.parametrize("check", sorted(check_names()))
+@pytest.mark.parametrize("check", sorted(check_names() - UNSHOWN))
 def test_what_a_check_asks_is_a_sentence(check: str) -> None:
     assert len(asked(check).split()) > 5
     assert asked(check)[0] in "abcdefghijklmnopqrstuvwxyz`"
