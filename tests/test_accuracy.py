@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from conformance.axes.base import Size
 from conformance.case import find
 from conformance.roundtrip.checks.accuracy import CHECK
 from conformance.roundtrip.evidence import Evidence
@@ -16,9 +15,8 @@ CASE = find("flux-tiny.int8wo.quantize_.pickle.cpu")
 RECORD = Record(CASE.id, 0, ModelFacts({}, ()), None, {}, 0, {}, None, Output("", "", ()))
 
 
-def found(sqnr: float | None, floor: float | None, size: Size = Size.TINY) -> list[tuple[str, str]]:
-    subject = replace(CASE.subject, size=size)
-    case = replace(CASE, subject=subject, scheme=replace(CASE.scheme, sqnr=floor))
+def found(sqnr: float | None, floor: float | None) -> list[tuple[str, str]]:
+    case = replace(CASE, scheme=replace(CASE.scheme, sqnr=floor))
     findings = CHECK.findings(Evidence(case, RECORD, sqnr=sqnr))
     return [(each.what, each.got) for each in findings]
 
@@ -34,13 +32,6 @@ def test_what_reaches_its_floor_or_has_none_is_no_finding(
 
 def test_what_is_under_its_floor_is_a_finding() -> None:
     assert found(19.9, 20.0) == [("SQNR is below the floor", "19.9 dB")]
-
-
-def test_a_model_of_hundreds_of_layers_is_asked_for_half_the_floor() -> None:
-    assert found(10.0, 20.0, Size.FULL) == []
-    assert found(9.9, 20.0, Size.FULL) == [("SQNR is below the floor", "9.9 dB")]
-    assert found(0.0, None, Size.FULL) == []
-    assert found(19.9, 20.0, Size.SMALL) == [("SQNR is below the floor", "19.9 dB")]
 
 
 @pytest.mark.parametrize("floor", [20.0, None])

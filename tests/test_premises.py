@@ -196,6 +196,7 @@ main()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.full
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_a_full_run_that_is_stopped_leaves_no_files(how: signal.Signals, place: Path) -> None:

@@ -337,6 +337,9 @@ def parent(line: Any, place: tuple[Any, ...]) -> Any:
     return line
 
 
+FILES = ("outcome", "files")
+
+
 @pytest.mark.parametrize(
     "mutate",
     [
@@ -352,7 +355,8 @@ def test_the_schema_rejects_every_mutation(
         for place in keys_of(line):
             mutated = deepcopy(line)
             mutate(parent(mutated, place), place[-1])
-            assert not VALIDATOR.is_valid(mutated), place
+            absent = place == FILES and "files" not in mutated["outcome"]  # as in older results
+            assert VALIDATOR.is_valid(mutated) == absent, place
 
 
 @pytest.mark.parametrize(

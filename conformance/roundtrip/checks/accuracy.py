@@ -2,9 +2,7 @@
 
 Closeness is the signal to quantization noise ratio in dB; each scheme has a floor, measured on the
 tiny and small models. A zeroed model has 0 dB, an unquantized one infinitely many, one whose output
-is not finite none at all: all three are findings, also where a scheme has no floor. The noise of
-hundreds of layers adds up, so models of published dimensions are asked for half the floor (FLUX.1
-int8wo gives 27.5 dB); there the check `layers` asks each layer for the whole of it.
+is not finite none at all: all three are findings, also where a scheme has no floor.
 
 What to do: if `output` is silent, the model was already far off when it was saved; look at the
 scheme's kernel, not at the checkpoint.
@@ -13,21 +11,13 @@ scheme's kernel, not at the checkpoint.
 import math
 from collections.abc import Iterator
 
-from conformance.axes.base import Size
-from conformance.case import Case
 from conformance.roundtrip.evidence import Check, Difference, Evidence, Side
 from conformance.roundtrip.outcome import Harm, Stage
 
 
-def floor_of(case: Case) -> float | None:
-    """Return the lowest SQNR of the output in dB; None where any will do."""
-    floor = case.scheme.sqnr
-    return floor if floor is None or case.subject.size is not Size.FULL else floor / 2
-
-
 def run(evidence: Evidence) -> Iterator[Difference]:
     """Compare the SQNR with the scheme's floor."""
-    floor, measured = floor_of(evidence.case), evidence.sqnr
+    floor, measured = evidence.case.scheme.sqnr, evidence.sqnr
     if measured is None:
         return
     if measured == math.inf:
