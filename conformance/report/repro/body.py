@@ -172,7 +172,8 @@ def _steps(parts: Parts) -> Iterator[tuple[Stage, str]]:
     """Yield what comes after quantizing, as far as the script must go."""
     repro = parts.repro
     if _is_at(parts, Stage.QUANTIZE):
-        yield Stage.QUANTIZE, parts.quantize
+        called = ("output(model)",) if parts.calls_at_once else ()
+        yield Stage.QUANTIZE, _joined(parts.quantize, *called)
     if repro.reached is not When.QUANTIZED and not repro.fresh:
         yield Stage.SAVE, parts.save
     if repro.reached in (When.LOADED, When.RESAVED):
