@@ -261,6 +261,7 @@ def round_trip(case: Case, shop: Workshop, directory: Path, told: list[Any]) -> 
     return merge(same, verify_again(case, directory, told.append))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [PICKLE, LOADED], ids=lambda case: case.id)
 def test_a_large_case_ends_as_the_same_case_does_unstreamed(
     case: Case, shop: Workshop, other_shop: Workshop, tmp_path: Path
@@ -505,6 +506,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 def test_the_bf16_model_never_exists(tmp_path: Path) -> None:
     config = {**models.model_config(PICKLE.subject), "num_single_layers": 90}
     (tmp_path / "flux-small.json").write_text(json.dumps(config))
