@@ -141,7 +141,8 @@ def _verdicts(results: Iterable[Result]) -> Iterator[str]:
     for each in results:
         judged, ended = each.judgement, each.outcome.no_result
         came = str(judged.verdict) if ended is None else f"no result: {ended.kind}"
-        why = "; ".join(judged.covered_by) if ended is None else ended.reason.splitlines()[0]
+        reasons = (*judged.reasons, *judged.covered_by)
+        why = "; ".join(reasons) if ended is None else ended.reason.splitlines()[0]
         cells = [judged.case, came, "yes" if judged.as_expected else "no", why]
         yield f"| {' | '.join(cells)} |"
 
