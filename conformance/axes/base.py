@@ -39,8 +39,10 @@ class Family:
     model_class: str
     """Name of the class in the `diffusers` package."""
     inputs: Callable[..., dict[str, Any]]
-    """`(model config, seed, short=False) -> keyword arguments of forward`, float tensors in
-    bfloat16 on CPU; `short` asks for a sequence as short as the model takes."""
+    """`(model config, seed) -> keyword arguments of forward`, float tensors in bfloat16 on CPU.
+
+    A family with models of published dimensions takes `short=True`, too: for those a sequence as
+    short as the model takes."""
     script: InputsScript | None = None
     """The like for a repro: `model config -> lines before a call, its keywords`."""
     defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
