@@ -10,6 +10,8 @@ from conformance.axes import registry
 from conformance.axes.base import Device, Format, Route, Scheme, Size, Subject
 from conformance.errors import UsageError
 
+EXTRA = "extra"
+
 
 @dataclass(frozen=True)
 class Case:
@@ -40,9 +42,15 @@ class Case:
 
     @property
     def markers(self) -> tuple[str, ...]:
-        """The pytest markers of this case: its size, its device and its family."""
+        """The pytest markers of this case: its size, its device, its family, and `extra`."""
         device = "gpu" if self.device is Device.CUDA else "cpu"
-        return (str(self.subject.size), device, self.subject.family.name)
+        extra = (EXTRA,) if self.extra else ()
+        return (str(self.subject.size), device, self.subject.family.name, *extra)
+
+    @property
+    def extra(self) -> bool:
+        """Is it one of those that run only when they are asked for?"""
+        return self.format.extra or self.subject.family.extra
 
 
 def enumerate_cases(
@@ -56,6 +64,8 @@ def enumerate_cases(
             for device, route, form in product(
                 devices, registry.routes().values(), formats_of(subject)
             ):
+                if form.schemes is not None and scheme.name not in form.schemes:
+                    continue
                 yield Case(subject, scheme, route, form, device)
 
 
@@ -75,9 +85,9 @@ def all_cases() -> dict[str, Case]:
 
 
 def default_cases() -> list[Case]:
-    """The cases of a run that asks for nothing else: tiny models on CPU."""
+    """The cases of a run that asks for nothing else: tiny models on CPU, and nothing extra."""
     tiny = [each for each in registry.subjects().values() if each.size is Size.TINY]
-    return list(enumerate_cases(tiny, [Device.CPU]))
+    return [case for case in enumerate_cases(tiny, [Device.CPU]) if not case.extra]
 
 
 @cache

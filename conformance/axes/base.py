@@ -47,6 +47,8 @@ class Family:
     """The like for a repro: `model config -> lines before a call, its keywords`."""
     defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """Defaults of the class, which a repro leaves out of its model config."""
+    extra: bool = False
+    """Its cases run when globs or markers ask for them, not by default."""
 
     def load_class(self) -> Any:
         """Import and return the model class.
@@ -287,6 +289,10 @@ class Format:
     """Inner tensors of one weight may lie in different shards."""
     shard_bytes: int | None = None
     """Its shard limit; None for the one that the suite computes, under which shards bite."""
+    schemes: tuple[str, ...] | None = None
+    """The schemes that cases combine it with; None for all of them."""
+    extra: bool = False
+    """Its cases run when globs or markers ask for them, not by default."""
     has_config: bool = True
     """A `config.json` is written beside the weights."""
     has_requires_grad: bool = True
