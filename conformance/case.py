@@ -36,12 +36,13 @@ class Case:
     @property
     def quantized(self) -> str:
         """Cases that share it share one quantized model."""
-        return f"{self.subject.name}.{self.scheme.name}.{self.route.name}.{self.device}"
+        writer = self.device.writer
+        return f"{self.subject.name}.{self.scheme.name}.{self.route.name}.{writer}"
 
     @property
     def markers(self) -> tuple[str, ...]:
         """The pytest markers of this case: its size, its device and its family."""
-        device = "gpu" if self.device is Device.CUDA else "cpu"
+        device = "cpu" if self.device is Device.CPU else "gpu"
         return (str(self.subject.size), device, self.subject.family.name)
 
 
@@ -51,12 +52,30 @@ def enumerate_cases(
     """Yield every valid case, ordered so that the cases of a group follow each other."""
     for subject in registry.subjects().values() if subjects is None else subjects:
         for scheme in registry.schemes().values():
-            if subject.schemes is not None and scheme.name not in subject.schemes:
+            if not _goes_with(subject, scheme):
                 continue
-            for device, route, form in product(
-                devices, registry.routes().values(), registry.formats().values()
-            ):
-                yield Case(subject, scheme, route, form, device)
+            for device, route, form in product(devices, *_ways(subject)):
+                if not device.crossed or (form.crosses and subject.size is Size.TINY):
+                    yield Case(subject, scheme, route, form, device)
+
+
+def _goes_with(subject: Subject, scheme: Scheme) -> bool:
+    """Is there a case of both? A picture is drawn where it is known how good it must be."""
+    if subject.pipeline is not None and scheme.likeness is None:
+        return False
+    return subject.schemes is None or scheme.name in subject.schemes
+
+
+def _ways(subject: Subject) -> tuple[list[Route], list[Format]]:
+    """Return the routes and formats that a subject can go: whole pipelines need a pipeline."""
+    whole = subject.pipeline is not None
+    routes = [each for each in registry.routes().values() if whole or not each.whole]
+    formats = [
+        each
+        for each in registry.formats().values()
+        if (whole or not each.whole) and (subject.formats is None or each.name in subject.formats)
+    ]
+    return routes, formats
 
 
 @cache

@@ -25,6 +25,7 @@ from conformance.pytest_fixtures import (
 )
 from conformance.report import text
 from conformance.roundtrip.engine import TIMEOUT, Engine
+from conformance.roundtrip.gallery import Gallery
 from conformance.roundtrip.outcome import NoResultKind, Outcome
 from conformance.selection import candidates, described_markers, marker_names
 from conformance.session import current_expectations
@@ -62,6 +63,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="read further expectations (TOML); may be given often",
     )
     group.addoption(
+        "--pictures", type=Path, metavar="DIR", help="write what pipelines draw as PNG and GIF"
+    )
+    group.addoption(
         "--case-timeout",
         type=_seconds,
         default=TIMEOUT,
@@ -91,6 +95,7 @@ def pytest_configure(config: pytest.Config) -> None:
         expectations = current_expectations(config.option.expectations)
         if config.option.select:
             select(config.option.select)  # a bad glob is told before anything is collected
+        gallery(config)
     config.stash[EXPECTATIONS] = expectations
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Controller(config, expectations))
@@ -145,8 +150,19 @@ def _marks(alike: Sequence[Case]) -> list[pytest.MarkDecorator]:
 @pytest.fixture(scope="session")
 def engine(pytestconfig: pytest.Config) -> Iterator[Engine]:
     """The worker processes of this session."""
-    with Engine(pytestconfig.option.case_timeout) as started:
+    with Engine(pytestconfig.option.case_timeout, gallery=gallery(pytestconfig)) as started:
         yield started
+
+
+def gallery(config: pytest.Config) -> Gallery | None:
+    """Return where pictures are hung, or None when nobody asked for them.
+
+    Raises:
+        UsageError: nothing can be written there.
+    """
+    results = config.option.results or Path()
+    asked = config.option.pictures
+    return None if asked is None else Gallery.at(asked, beside=results.parent)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from itertools import groupby
 from conformance.case import Case
 from conformance.drained import drained
 from conformance.roundtrip.engine import Engine
+from conformance.roundtrip.gallery import Gallery
 from conformance.roundtrip.outcome import Outcome
 
 
@@ -26,7 +27,7 @@ class _Work:
 
 
 def run_cases(
-    cases: Iterable[Case], workers: int, timeout: float
+    cases: Iterable[Case], workers: int, timeout: float, gallery: Gallery | None = None
 ) -> Generator[Outcome, None, None]:
     """Yield the outcome of each case as it arrives.
 
@@ -36,7 +37,8 @@ def run_cases(
     work = _Work()
     for _, members in groupby(cases, key=lambda case: case.group):
         work.groups.put(list(members))
-    threads = [threading.Thread(target=_hand, args=(work, timeout)) for _ in range(workers)]
+    hand = (work, timeout, gallery)
+    threads = [threading.Thread(target=_hand, args=hand) for _ in range(workers)]
     for thread in threads:
         thread.start()
     try:
@@ -47,10 +49,10 @@ def run_cases(
             thread.join()
 
 
-def _hand(work: _Work, timeout: float) -> None:
+def _hand(work: _Work, timeout: float, gallery: Gallery | None) -> None:
     """Run group after group until there is none; the end and every error are told."""
     try:
-        with Engine(timeout) as engine, suppress(queue.Empty):
+        with Engine(timeout, gallery=gallery) as engine, suppress(queue.Empty):
             while True:
                 for case in work.groups.get_nowait():
                     if work.stop.is_set():

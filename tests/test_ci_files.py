@@ -20,7 +20,7 @@ def lint(tool: str, *arguments: object) -> None:
 
 
 def test_the_shell_entries_are_linted() -> None:
-    lint("shellcheck", ROOT / "ci" / "gate.sh", ROOT / ".ci" / "run")
+    lint("shellcheck", *sorted((ROOT / "ci").glob("*.sh")), ROOT / ".ci" / "run")
 
 
 def test_the_workflows_are_linted() -> None:

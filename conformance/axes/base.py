@@ -21,13 +21,36 @@ class Size(StrEnum):
     """At least 10 M parameters, so that size ratios mean something."""
     FULL = "full"
     """The dimensions of a published model, with random weights."""
+    PIPELINE = "pipeline"
+    """A tiny transformer inside its whole pipeline: text encoders, scheduler, VAE."""
+
+
+TO = "-to-"
 
 
 class Device(StrEnum):
-    """Where a case builds, quantizes, saves and loads."""
+    """Where a case builds, quantizes and saves, and where it loads."""
 
     CPU = "cpu"
     CUDA = "cuda"
+    CUDA_TO_CPU = "cuda-to-cpu"
+    """Written on CUDA, read on the CPU."""
+    CPU_TO_CUDA = "cpu-to-cuda"
+
+    @property
+    def writer(self) -> "Device":
+        """Where a case builds, quantizes and saves."""
+        return Device(self.partition(TO)[0])
+
+    @property
+    def reader(self) -> "Device":
+        """Where it loads."""
+        return Device(self.rpartition(TO)[2])
+
+    @property
+    def crossed(self) -> bool:
+        """Does the checkpoint go from one device to another?"""
+        return self.writer is not self.reader
 
 
 @dataclass(frozen=True)
@@ -56,6 +79,18 @@ class Family:
 
 
 @dataclass(frozen=True)
+class Pipeline:
+    """What draws pictures with a transformer; its parts stand in `fixtures/pipelines/<name>.json`.
+
+    A part of the whole pipeline is called by its name there: `transformer`, `vae`, `text_encoder`.
+    """
+
+    name: str
+    pipeline_class: str
+    """Name of the class in the `diffusers` package."""
+
+
+@dataclass(frozen=True)
 class Subject:
     """A family at a size, built from the JSON model config `fixtures/models/<name>.json`."""
 
@@ -66,6 +101,12 @@ class Subject:
     """Parameter count, checked on the meta device."""
     schemes: tuple[str, ...] | None = None
     """The schemes that cases combine it with; None for all of them."""
+    config: str = ""
+    """The subject whose model config it is built from; empty for its own."""
+    pipeline: Pipeline | None = None
+    """What the model draws pictures with; None for a model alone."""
+    formats: tuple[str, ...] | None = None
+    """The formats that cases combine it with; None for all of them."""
 
 
 @dataclass(frozen=True)
@@ -182,6 +223,16 @@ def _resolved(recipe: Recipe) -> Quantization:
     return Quantization(config, tuple(recipe.tensors[version]))
 
 
+@dataclass(frozen=True)
+class Likeness:
+    """How much a picture is like another one; of a video, its frame that is least like."""
+
+    psnr: float
+    """Peak signal to noise ratio in dB, infinite for equal pictures."""
+    ssim: float
+    """Structural similarity, 1 for equal pictures."""
+
+
 PayloadLimit = Callable[[Sequence[int]], int]
 """Shape of a weight -> the most bytes that its inner tensors may hold together."""
 
@@ -211,6 +262,11 @@ class Scheme:
     cannot quantize: every stage but output is judged."""
     whole_model: bool = False
     """The config selects modules by name, so `quantize_` gets `filter_fn=None`."""
+    likeness: Likeness | None = None
+    """How much a tiny pipeline's picture must at least be like the unquantized one's.
+
+    None for schemes that no picture is drawn with.
+    """
 
     def covers(self, shape: Sequence[int]) -> bool:
         """Is the weight of a Linear quantized, or is it left because it cannot be divided?"""
@@ -238,6 +294,8 @@ class Route:
     title: str
     quantize: Callable[[Any, "Quantized"], Any]
     """`(bf16 model, how) -> quantized model`; the model given may be changed in place."""
+    whole: bool = False
+    """It takes and gives the whole pipeline of a subject that has one, and leaves the given one."""
 
 
 @dataclass(frozen=True)
@@ -251,6 +309,8 @@ class Quantized:
     storage: Callable[[Any, Any], Any] | None
     """Builds the tensor subclass where this machine cannot quantize; None to quantize."""
     device: Device
+    pipeline_directory: Path | None = None
+    """The whole unquantized pipeline; None for a subject without one."""
 
 
 @dataclass(frozen=True)
@@ -270,5 +330,17 @@ class Format:
     """Inner tensors of one weight may lie in different shards."""
     has_config: bool = True
     """A `config.json` is written beside the weights."""
+    crosses: bool = False
+    """It is asked, of tiny models, to load on another device than it was written on."""
     has_requires_grad: bool = True
     """False for state dicts: torch keeps the flag of the model that is assigned to."""
+    within: str = ""
+    """Where the model lies in a checkpoint of a whole pipeline: `transformer`.
+
+    Empty where the model is saved alone. Otherwise the pipeline is what is saved and loaded.
+    """
+
+    @property
+    def whole(self) -> bool:
+        """Does it save and load the whole pipeline of a subject?"""
+        return bool(self.within)

@@ -23,7 +23,7 @@ def single_and_sharded(
     load = partial(_load, use_safetensors=safetensors)
     save, save_shards = (partial(_save, options=options, sharded=each) for each in (False, True))
     return (
-        Format(name, title, save, load, read),
+        Format(name, title, save, load, read, crosses=True),
         Format(
             f"{name}-sharded",
             "the same with a small `max_shard_size`",

@@ -13,6 +13,7 @@ from conformance.judging.summary import exit_code
 from conformance.report import text
 from conformance.roundtrip.disk import require_space
 from conformance.roundtrip.engine import TIMEOUT
+from conformance.roundtrip.gallery import Gallery
 from conformance.runner import run_cases
 from conformance.selection import chosen, part
 from conformance.session import Session, current_expectations, open_results, resume_results
@@ -27,6 +28,8 @@ EPILOG = """Examples:
 [bold]conformance run --select 'flux-*.int8wo.*.pickle*.cpu'[/]
 
 [bold]conformance run --marker small[/]  (size ratios)
+
+[bold]conformance run --marker pipeline --pictures pictures[/]  (whole pipelines, to look at)
 
 [bold]conformance run --results results.jsonl --resume[/]  (after Ctrl-C or a crash)
 
@@ -58,6 +61,10 @@ def command(
         Shard | None,
         typer.Option(metavar="I/N", parser=Shard.parse, help="Run part I of N; see `merge`."),
     ] = None,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where the pictures of pipelines go; see --marker."),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the results of a run that was broken off.")
     ] = False,
@@ -71,11 +78,12 @@ def command(
         if resume
         else open_results(results, len(cases), picked)
     )
+    gallery = None if pictures is None else Gallery.at(pictures, beside=results.parent)
     session = Session(tuple(cases), declared, writer, list(writer.held))
     interrupted = False
     try:
         with session:
-            _run_all(session, workers, timeout)
+            _run_all(session, workers, timeout, gallery)
             writer.unused = session.unused(default_cases())
     except KeyboardInterrupt:
         interrupted = True
@@ -87,13 +95,13 @@ def command(
     raise typer.Exit(exit_code(session.tally, writer.unused, complete=not interrupted))
 
 
-def _run_all(session: Session, workers: int, timeout: float) -> None:
+def _run_all(session: Session, workers: int, timeout: float, gallery: Gallery | None) -> None:
     total, done = len(session.cases), len(session.judgements)
     every = max(1, total // LOG_LINES)
     reporter = text.Reporter()
     # Reports printed beside a bar on the same terminal must go through the console of the bar.
     terminal = out if out.is_terminal else err
-    outcomes = run_cases(session.remaining, workers, timeout)
+    outcomes = run_cases(session.remaining, workers, timeout, gallery)
     with closing(outcomes), text.progress(terminal) as bar:
         task = bar.add_task("cases", total=total, completed=done)
         for number, outcome in enumerate(outcomes, start=done + 1):

@@ -11,7 +11,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 from conformance.case import Case
 from conformance.errors import UsageError
 from conformance.roundtrip import worker
+from conformance.roundtrip.gallery import Gallery
 from conformance.roundtrip.merge import merge, worth_reading
 from conformance.roundtrip.outcome import NoResult, NoResultKind, Outcome, Stage
 
@@ -32,11 +33,14 @@ def start_method() -> str:
     return "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
 
-def context() -> Any:
-    """Return the multiprocessing context of the workers."""
+def context(*preload: str) -> Any:
+    """Return the multiprocessing context of the workers.
+
+    What is to be imported before they are forked counts only until the first of them is started.
+    """
     chosen = multiprocessing.get_context(start_method())
     if start_method() == "forkserver":
-        chosen.set_forkserver_preload(["__main__", "conformance.roundtrip.preload"])
+        chosen.set_forkserver_preload(["__main__", "conformance.roundtrip.preload", *preload])
     return chosen
 
 
@@ -51,9 +55,12 @@ class EndedError(Exception):
 class Worker:
     """A process that answers over a pipe."""
 
-    def __init__(self, target: Callable[..., None], *arguments: str) -> None:
+    def __init__(
+        self, target: Callable[..., None], *arguments: str, preload: Iterable[str] = ()
+    ) -> None:
         self.connection, theirs = multiprocessing.Pipe()
-        self.process = context().Process(target=target, args=(theirs, *arguments), daemon=True)
+        start = context(*preload).Process
+        self.process = start(target=target, args=(theirs, *arguments), daemon=True)
         self.process.start()
         theirs.close()
         self.spent = False
@@ -136,14 +143,17 @@ class Engine:
         timeout: float = TIMEOUT,
         writer: Callable[..., None] = worker.writer,
         reader: Callable[..., None] = worker.reader,
+        gallery: Gallery | None = None,
     ) -> None:
         self.timeout = timeout
+        self.gallery = gallery
         self._writer, self._reader = writer, reader
         self.directory = Path(tempfile.mkdtemp(prefix="conformance-"))
         self._at_work: Worker | None = None
         self._readers: dict[str, Worker] = {}
         self._dismissed: list[Worker] = []
         self._count = 0
+        self._preload: tuple[str, ...] = ()
 
     def __enter__(self) -> "Engine":
         return self
@@ -171,11 +181,13 @@ class Engine:
             UsageError: the libraries under test do not import.
         """
         self._count += 1
+        self._preload = preload_of(case)
         target = self.directory / f"{self._count}"
         target.mkdir()
         try:
             same = self._write(case, target)
-            return merge(same, self._read(case, target)) if worth_reading(same) else same
+            both = merge(same, self._read(case, target)) if worth_reading(same) else same
+            return both if self.gallery is None else self.gallery.hang(both, target)
         finally:
             shutil.rmtree(target, ignore_errors=True)
 
@@ -194,7 +206,7 @@ class Engine:
         directory = self.directory / "workshop"
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir()
-        return Worker(self._writer, str(directory))
+        return Worker(self._writer, str(directory), preload=self._preload)
 
     def _read(self, case: Case, target: Path) -> Outcome:
         alike = f"{case.quantized}.{case.format.has_config}"
@@ -223,13 +235,18 @@ class Engine:
         return self._new_reader()
 
     def _new_reader(self) -> Worker:
-        return Worker(self._reader, str(self.directory / worker.LOG))
+        return Worker(self._reader, str(self.directory / worker.LOG), preload=self._preload)
 
     def _dismiss(self, reader: Worker) -> None:
         """Let a reader end while others work, and forget those that have ended."""
         reader.send(None)
         self._dismissed = [each for each in self._dismissed if not each.ended()]
         self._dismissed.append(reader)
+
+
+def preload_of(case: Case) -> tuple[str, ...]:
+    """Return what the workers import beside what every case needs."""
+    return () if case.subject.pipeline is None else ("conformance.roundtrip.preload_pipelines",)
 
 
 def probe() -> dict[tuple[str, str], str]:

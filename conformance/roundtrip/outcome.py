@@ -127,10 +127,16 @@ class Outcome:
     """Why the output was not judged, or empty when it was."""
     measures: Mapping[str, float] = field(default_factory=dict)
     """Numbers by name: `sqnr_db`, `payload_bytes`, `file_bytes`, `bf16_bytes`, `tensors`, ..."""
+    pictures: Mapping[str, str] = field(default_factory=dict)
+    """Files to look at by name, relative to the folder of the results file; see `Gallery`."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return a JSON-ready dictionary; `from_json` is its inverse."""
-        return asdict(self)
+        """Return a JSON-ready dictionary, with pictures only where there are any.
+
+        `from_json` is its inverse.
+        """
+        data = asdict(self)
+        return data if self.pictures else {k: v for k, v in data.items() if k != "pictures"}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Outcome":
@@ -150,6 +156,7 @@ class Outcome:
             no_result=_no_result(data["no_result"]),
             storage_only=data["storage_only"],
             measures=dict(data["measures"]),
+            pictures=dict(data.get("pictures", {})),
         )
 
 

@@ -4,22 +4,24 @@ import copy
 import math
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from conformance.axes import models
-from conformance.axes.base import Device, Quantization, Quantized, Scheme, Subject
+from conformance.axes import models, pipelines
+from conformance.axes.base import Device, Pipeline, Quantization, Quantized, Scheme, Subject
 from conformance.case import Case
 from conformance.errors import UnavailableError
 from conformance.roundtrip.facts import ModelFacts
+from conformance.roundtrip.held import Held, held
 from conformance.roundtrip.ladder import HarnessError, Ladder, ours
 from conformance.roundtrip.observe import digest, named_tensors, observe, plain
 from conformance.roundtrip.oracle import save_oracle
 from conformance.roundtrip.outcome import Stage
+from conformance.roundtrip.pictures import draw_twice
 from conformance.roundtrip.record import Output
 
 BYTES_PER_PARAMETER = 6
@@ -37,11 +39,25 @@ class Base:
     model: Any
     inputs: Mapping[str, Any]
     output: torch.Tensor
+    pipeline: Any = None
+    """The pipeline that the model works in; None for a subject without one."""
+    picture: torch.Tensor | None = None
+    """What it draws: (frames, height, width, 3)."""
 
     @cached_property
     def checkpoint(self) -> Path:
         """The model saved as bf16 safetensors, for routes that load."""
+        if self.whole is not None:
+            return self.whole / "transformer"
         self.model.save_pretrained(self.directory)
+        return self.directory
+
+    @cached_property
+    def whole(self) -> Path | None:
+        """The pipeline saved likewise; None where there is none."""
+        if self.pipeline is None:
+            return None
+        self.pipeline.save_pretrained(self.directory)
         return self.directory
 
     @cached_property
@@ -69,6 +85,15 @@ class Product:
     output: torch.Tensor | None
     directory: Path
     """Where the oracle lies."""
+    pipeline: Any = None
+    """The pipeline with the quantized model in it."""
+    picture: torch.Tensor | None = None
+    """What it draws; None without a pipeline, or where the output is not judged."""
+
+    @property
+    def held(self) -> Held:
+        """What a format is given to save."""
+        return Held(self.model, self.pipeline)
 
 
 class Workshop:
@@ -86,6 +111,9 @@ class Workshop:
         Raises:
             NoResultError, BrokenError: see `Ladder.stage`.
         """
+        if case.device.crossed:
+            with ladder.stage(Stage.RESOLVE):
+                require_device(case.device.reader)
         if self._product is None or self._product[0] != case.quantized:
             self._discard()
             self._product = (case.quantized, self._make(case, ladder))
@@ -104,7 +132,7 @@ class Workshop:
             NoResultError: see `Ladder.stage`.
         """
         with ladder.stage(Stage.BUILD):
-            require_device(case.device)
+            require_device(case.device.writer)
             require_memory(case.subject)
             return self._base_of(case)
 
@@ -115,9 +143,9 @@ class Workshop:
 
     def _make(self, case: Case, ladder: Ladder) -> Product:
         with ladder.stage(Stage.RESOLVE):
-            require_device(case.device)
+            require_device(case.device.writer)
             quantization = case.scheme.resolve()
-            storage, storage_only = how_far(case.scheme, case.device)
+            storage, storage_only = how_far(case.scheme, case.device.writer)
         base = self.base(case, ladder)
         with ladder.stage(Stage.RESOLVE):
             require_targets(case, base)
@@ -126,15 +154,16 @@ class Workshop:
             quantization,
             base.checkpoint,
             storage,
-            case.device,
+            case.device.writer,
+            base.whole,
         )
         before = plain(quantization.config)
         with ladder.stage(Stage.QUANTIZE):
-            model = case.route.quantize(copy.deepcopy(base.model), how).eval()
-            return self._examine(case, base, model, how, before, storage_only)
+            made = quantized(case, base, how)
+            return self._examine(case, base, made, how, before, storage_only)
 
     def _base_of(self, case: Case) -> Base:
-        subject, device = case.subject, case.device
+        subject, device = case.subject, case.device.writer
         if self._base is None or (self._base.subject, self._base.device) != (subject, device):
             self._base = None
             model = models.build(subject, self.seed).to(str(device))
@@ -142,25 +171,80 @@ class Workshop:
             directory = self.directory / f"{subject.name}.{device}"
             shutil.rmtree(directory, ignore_errors=True)
             output = models.forward(model, inputs)
-            self._base = Base(subject, device, self.seed, directory, model, inputs, output)
+            base = Base(subject, device, self.seed, directory, model, inputs, output)
+            self._base = base if subject.pipeline is None else with_pipeline(base, subject.pipeline)
         return self._base
 
     def _examine(
-        self, case: Case, base: Base, model: Any, how: Quantized, before: Any, storage_only: str
+        self, case: Case, base: Base, made: Held, how: Quantized, before: Any, storage_only: str
     ) -> Product:
-        facts = observe(model)
-        output = None if storage_only else twice(model, base.inputs)
+        facts = observe(made.model)
+        output = None if storage_only else twice(made.model, base.inputs)
         with ours():
             not_vacuous(facts, output, base.output)
+        picture = None if storage_only else picture_of(base, made)
+        with ours():
             directory = self.directory / case.quantized
             shutil.rmtree(directory, ignore_errors=True)
             directory.mkdir(parents=True)
-            outputs = {"reference": base.output} | ({} if output is None else {"quantized": output})
-            save_oracle(directory, named_tensors(model), outputs)
+            shown = {
+                "output:reference": base.output,
+                "output:quantized": output,
+                "picture:reference": base.picture,
+                "picture:quantized": picture,
+            }
+            save_oracle(directory, named_tensors(made.model), shown)
         after = plain(how.quantization.config)
         return Product(
-            base, model, facts, how.quantization, (before, after), storage_only, output, directory
+            base,
+            made.model,
+            facts,
+            how.quantization,
+            (before, after),
+            storage_only,
+            output,
+            directory,
+            made.pipeline,
+            picture,
         )
+
+
+def with_pipeline(base: Base, pipeline: Pipeline) -> Base:
+    """Put the unquantized model into a pipeline, and let it draw."""
+    whole = pipelines.assemble(pipeline, base.model, base.seed).to(str(base.device))
+    picture = draw_twice(pipeline, whole, base.seed)
+    return replace(base, pipeline=whole, picture=picture)
+
+
+def quantized(case: Case, base: Base, how: Quantized) -> Held:
+    """Quantize by the case's route, and hand the model to a pipeline where there is one."""
+    given = Held(base.model if case.route.whole else copy.deepcopy(base.model), base.pipeline)
+    made = held(case.route.quantize(given.given(case.route), how), case.route)
+    return handed(case, made, how.pipeline_directory, case.device.writer)
+
+
+def handed(case: Case, made: Held, directory: Path | None, device: Device) -> Held:
+    """Hand a model to the pipeline that lies in a directory, unless it is in one or needs none."""
+    pipeline = case.subject.pipeline
+    if pipeline is None or directory is None:
+        return made
+    if made.pipeline is not None:
+        return Held(made.model, pipelines.quiet(made.pipeline))
+    return Held(made.model, pipelines.hand(pipeline, directory, made.model, device))
+
+
+def picture_of(base: Base, made: Held) -> torch.Tensor | None:
+    """Draw with the quantized model.
+
+    Raises:
+        HarnessError: the picture cannot be compared, or equals the unquantized pipeline's.
+    """
+    if base.picture is None or base.subject.pipeline is None:
+        return None
+    picture = draw_twice(base.subject.pipeline, made.pipeline, base.seed)
+    if digest(picture) == digest(base.picture):
+        raise HarnessError("the quantized pipeline's picture equals the unquantized pipeline's")
+    return picture
 
 
 def require_device(device: Device) -> None:
@@ -204,9 +288,11 @@ def how_far(scheme: Scheme, device: Device) -> tuple[Any, str]:
 def availability(scheme: Scheme, device: Device) -> str:
     """Say what a case of this scheme can give here: `runs`, or why it cannot give everything."""
     try:
-        require_device(device)
+        require_device(device.writer)
+        require_device(device.reader)
         scheme.resolve()
-        _, storage_only = how_far(scheme, device)
+        _, storage_only = how_far(scheme, device.writer)
+        storage_only = storage_only or scheme.kernel.missing(device.reader) or ""
     except UnavailableError as error:
         return f"no result: {error}"
     return f"storage only: {storage_only}" if storage_only else "runs"

@@ -16,10 +16,13 @@ from conformance.roundtrip.evidence import Evidence, Side
 from conformance.roundtrip.facts import ModelFacts
 from conformance.roundtrip.ladder import HarnessError, Ladder, file_sizes, ours
 from conformance.roundtrip.outcome import Finding, Stage
+from conformance.roundtrip.pictures import picture_facts
 from conformance.roundtrip.record import ORACLE, Record
 from conformance.roundtrip.workshop import Product, Workshop, output_facts, shard_limit
 
 CHECKPOINT = "checkpoint"
+PIPELINE = "pipeline"
+"""The published pipeline, without its transformer: a reader hands it the one that was saved."""
 
 
 class NothingWrittenError(Exception):
@@ -57,7 +60,8 @@ def write(case: Case, workshop: Workshop, directory: Path, ladder: Ladder) -> Wr
     checkpoint = directory / CHECKPOINT
     checkpoint.mkdir(parents=True)
     with ladder.stage(Stage.SAVE, checkpoint):
-        case.format.save(product.model, checkpoint, shard_limit(product.facts))
+        given = product.held.given(case.format)
+        case.format.save(given, checkpoint, shard_limit(product.facts))
     with ladder.stage(Stage.INSPECT):
         contents = inspect(case, checkpoint, product.facts)
         record = _record(case, product, contents, checkpoint, workshop.seed)
@@ -71,6 +75,9 @@ def _put_beside(record: Record, product: Product, directory: Path) -> None:
     record.save(directory)
     if (product.directory / ORACLE).exists():
         shutil.copyfile(product.directory / ORACLE, directory / ORACLE)
+    if product.base.whole is not None:
+        others = shutil.ignore_patterns("transformer")
+        shutil.copytree(product.base.whole, directory / PIPELINE, ignore=others)
 
 
 def _evidence(case: Case, record: Record, product: Product) -> Evidence:
@@ -93,7 +100,7 @@ def inspect(case: Case, checkpoint: Path, facts: ModelFacts) -> Contents:
     contents = case.format.read(checkpoint)
     if not contents.pieces:
         raise NothingWrittenError("the save returned without an error and wrote no weights")
-    if case.format.has_config and not (checkpoint / "config.json").exists():
+    if case.format.has_config and not config_file(case, checkpoint).exists():
         raise NothingWrittenError("the save returned without an error and wrote no config.json")
     if case.format.sharded:
         _shards_bite(case, contents, facts)
@@ -135,6 +142,7 @@ def _record(
         output=None if product.output is None else output_facts(product.output),
         reference=output_facts(product.base.output),
         versions=observed_versions(),
+        pictures=() if product.picture is None else picture_facts(product.picture),
     )
 
 
@@ -142,5 +150,10 @@ def read_config(case: Case, checkpoint: Path) -> Mapping[str, Any] | None:
     """Return `config.json` of a checkpoint whose format has one."""
     if not case.format.has_config:
         return None
-    config: dict[str, Any] = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+    config: dict[str, Any] = json.loads(config_file(case, checkpoint).read_text(encoding="utf-8"))
     return config
+
+
+def config_file(case: Case, checkpoint: Path) -> Path:
+    """Return where the model's `config.json` lies."""
+    return checkpoint / case.format.within / "config.json"

@@ -38,6 +38,7 @@ FORMATS = tuple(
         read=files.read_torch,
         has_config=False,
         has_requires_grad=False,
+        crosses=not mmap,
     )
     for name, mmap in (("state-dict", False), ("state-dict-mmap", True))
 )

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from typing import Any
 
-from conformance.axes.base import Scheme
+from conformance.axes.base import Likeness, Scheme
 from conformance.axes.payload import rowwise
 from conformance.axes.recipes import load, recipe
 
@@ -41,6 +41,7 @@ SCHEMES = (
         ),
         payload=rowwise(8, 10),
         sqnr=29.0,
+        likeness=Likeness(0.0, 0.0),
         reduction=0.52,
         whole_model=True,
     ),

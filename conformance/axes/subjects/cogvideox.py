@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from conformance.axes.base import Family, Size, Subject
+from conformance.axes.base import Family, Pipeline, Size, Subject
+from conformance.axes.pipelines import HANDED_OR_WHOLE
 
 # Largest latent (frames, height, width) of the models with rotary embeddings. They take any size,
 # and the published ones are too large for a CPU: 44,880 video tokens for 1.5 at 1360 x 768 pixels.
@@ -99,4 +100,13 @@ SUBJECTS = (
     Subject("cogvideox-2b", COGVIDEOX, Size.FULL, parameters=1_693_783_872, schemes=("int8wo",)),
     Subject("cogvideox-5b", COGVIDEOX, Size.FULL, parameters=5_570_283_072, schemes=("int8wo",)),
     Subject("cogvideox15-5b", COGVIDEOX, Size.FULL, parameters=5_570_676_352, schemes=("int8wo",)),
+    Subject(
+        "cogvideox-pipeline",
+        COGVIDEOX,
+        Size.PIPELINE,
+        parameters=35_040,
+        config="cogvideox-tiny",
+        pipeline=Pipeline("cogvideox-pipeline", "CogVideoXPipeline"),
+        formats=HANDED_OR_WHOLE,
+    ),
 )

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from math import prod
 from typing import Any
 
-from conformance.axes.base import Family, Size, Subject
+from conformance.axes.base import Family, Pipeline, Size, Subject
+from conformance.axes.pipelines import HANDED_OR_WHOLE
 
 # Image tokens lie on a grid that is not square, so that a swap of its axes shows.
 GRID = (8, 4)
@@ -64,4 +65,13 @@ SUBJECTS = (
     Subject("flux-small", FLUX, Size.SMALL, parameters=11_034_944),
     Subject("flux-schnell", FLUX, Size.FULL, parameters=11_891_178_560, schemes=("int8wo",)),
     Subject("flux-dev", FLUX, Size.FULL, parameters=11_901_408_320, schemes=("int8wo",)),
+    Subject(
+        "flux-pipeline",
+        FLUX,
+        Size.PIPELINE,
+        parameters=80_608,
+        config="flux-tiny",
+        pipeline=Pipeline("flux-pipeline", "FluxPipeline"),
+        formats=HANDED_OR_WHOLE,
+    ),
 )
