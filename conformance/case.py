@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, cached_property
 from itertools import product
 
 from conformance.axes import registry
@@ -21,7 +21,7 @@ class Case:
     format: Format
     device: Device
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Readable, sortable and shell-safe: `flux-tiny.int8wo.quantize_.pickle.cpu`."""
         return ".".join(
@@ -54,7 +54,8 @@ def enumerate_cases(
         for scheme in registry.schemes().values():
             if not _goes_with(subject, scheme):
                 continue
-            for device, route, form in product(devices, *_ways(subject)):
+            routes, formats = routes_of(subject), formats_of(subject)
+            for device, route, form in product(devices, routes, formats):
                 if not device.crossed or (form.crosses and subject.size is Size.TINY):
                     yield Case(subject, scheme, route, form, device)
 
@@ -66,16 +67,21 @@ def _goes_with(subject: Subject, scheme: Scheme) -> bool:
     return subject.schemes is None or scheme.name in subject.schemes
 
 
-def _ways(subject: Subject) -> tuple[list[Route], list[Format]]:
-    """Return the routes and formats that a subject can go: whole pipelines need a pipeline."""
-    whole = subject.pipeline is not None
-    routes = [each for each in registry.routes().values() if whole or not each.whole]
-    formats = [
-        each
-        for each in registry.formats().values()
-        if (whole or not each.whole) and (subject.formats is None or each.name in subject.formats)
-    ]
-    return routes, formats
+def routes_of(subject: Subject) -> list[Route]:
+    """Return the routes that a subject can go: a whole pipeline needs one."""
+    routes = registry.routes().values()
+    return [each for each in routes if subject.pipeline is not None or not each.whole]
+
+
+def formats_of(subject: Subject) -> list[Format]:
+    """Return the formats that a subject is saved in."""
+    if subject.formats is None:
+        return [each for each in registry.formats().values() if _is_of_models(each)]
+    return [each for each in registry.formats().values() if each.name in subject.formats]
+
+
+def _is_of_models(form: Format) -> bool:
+    return form.shard_bytes is None and not form.whole
 
 
 @cache
@@ -86,11 +92,8 @@ def all_cases() -> dict[str, Case]:
 
 def default_cases() -> list[Case]:
     """The cases of a run that asks for nothing else: tiny models on CPU."""
-    return [
-        case
-        for case in all_cases().values()
-        if case.subject.size is Size.TINY and case.device is Device.CPU
-    ]
+    tiny = [each for each in registry.subjects().values() if each.size is Size.TINY]
+    return list(enumerate_cases(tiny, [Device.CPU]))
 
 
 def find(case_id: str) -> Case:

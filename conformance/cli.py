@@ -18,6 +18,8 @@ COMMANDS = (
     Lazy("schemes", "look", "List the schemes with what each can give on this machine."),
     Lazy("env", "look", "Show the installed versions and the machine."),
     Lazy("compare", "compare", "Compare two results files: may we upgrade?"),
+    Lazy("summary", "summary", "Tell a run to CI: Markdown for GitHub, JUnit XML, or badges."),
+    Lazy("report", "report", "Draw a results file for people: one HTML file."),
     Lazy(
         "merge",
         "merge",
@@ -30,8 +32,20 @@ COMMANDS = (
     Lazy("golden", "golden", "Checkpoints that old releases wrote."),
     Lazy("envs", "envs", "Virtual environments for several versions, made once and kept."),
     Lazy("inspect", "inspect", "Tell what a checkpoint is, and who can read it."),
+    Lazy("repro", "repro", "Write a case as a script of its own, without the suite."),
     Lazy("record", "own", "Record what a checkpoint of yours gives today."),
     Lazy("verify", "own", "Does a checkpoint of yours still come back as it was recorded?"),
+    Lazy(
+        "damage",
+        "damage",
+        "Damage checkpoints, and tell what their loaders make of it.",
+    ),
+    Lazy(
+        "past",
+        "past",
+        "Save where something was saved before or a save was broken off, and tell what is loaded.",
+    ),
+    Lazy("plan", "plan", "Tell the memory, disk and time that full-size cases will need."),
     Lazy("bench", "bench", "Measure what the suite costs."),
 )
 """Every command: its name, its module in `conformance.commands`, and what `--help` says of it.

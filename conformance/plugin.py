@@ -1,19 +1,16 @@
 """The pytest face: options, markers, and one item a case."""
 
 import argparse
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
 from conformance.case import Case, select
-from conformance.errors import UsageError
-from conformance.judging.expectations import Expectation
-from conformance.judging.judge import Judgement, judge
-from conformance.judging.verdicts import Verdict
-from conformance.pytest_controller import PROPERTY, Controller, usage_errors
+from conformance.pytest_errors import usage_errors
 from conformance.pytest_fixtures import (
     Checkpoint,
     case,
@@ -23,12 +20,14 @@ from conformance.pytest_fixtures import (
     transformer,
     workshop,
 )
-from conformance.report import text
-from conformance.roundtrip.engine import TIMEOUT, Engine
-from conformance.roundtrip.gallery import Gallery
-from conformance.roundtrip.outcome import NoResultKind, Outcome
 from conformance.selection import candidates, described_markers, marker_names
-from conformance.session import current_expectations
+
+# Every pytest in this environment loads this module: what only a run of cases needs is imported
+# when there is one, and collecting reads no expectation.
+if TYPE_CHECKING:
+    from conformance.judging.expectations import Expectation
+    from conformance.roundtrip.engine import Engine
+    from conformance.roundtrip.gallery import Gallery
 
 __all__ = [
     "Checkpoint",
@@ -40,7 +39,12 @@ __all__ = [
     "workshop",
 ]
 
-EXPECTATIONS = pytest.StashKey[tuple[Expectation, ...]]()
+ITEM = re.compile(r"::test_comes_back_as_saved\[([^\]]+)\]")
+"""Matches the id of an item that runs a case. Behind it, xdist may write the group."""
+
+CONTROLLER = "conformance-controller"
+
+EXPECTATIONS = pytest.StashKey["tuple[Expectation, ...]"]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -68,9 +72,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--case-timeout",
         type=_seconds,
-        default=TIMEOUT,
         metavar="SECONDS",
-        help="longest time for one case in one process",
+        help="longest time for one case in one process (300)",
     )
 
 
@@ -83,22 +86,70 @@ def _seconds(text: str) -> float:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the markers and read the expectations.
+    """Declare the markers, and refuse what can be told to be wrong before anything is collected.
 
     Raises:
-        pytest.UsageError: an expectation is wrong.
+        pytest.UsageError: a glob matches nothing, or an expectation of the user is wrong.
     """
     for name, meaning in described_markers().items():
         config.addinivalue_line("markers", f"{name}: {meaning}")
     config.addinivalue_line("markers", "conformance(*globs): run a test for these cases only")
     with usage_errors():
-        expectations = current_expectations(config.option.expectations)
         if config.option.select:
-            select(config.option.select)  # a bad glob is told before anything is collected
-        gallery(config)
-    config.stash[EXPECTATIONS] = expectations
-    if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Controller(config, expectations))
+            select(config.option.select)
+        if config.option.pictures:
+            gallery(config)
+        if config.option.expectations:
+            declared(config)
+
+
+def declared(config: pytest.Config) -> "tuple[Expectation, ...]":
+    """Return the expectations of this session, read when they are first asked for.
+
+    Raises:
+        UsageError: one is wrong.
+    """
+    from conformance.session import current_expectations
+
+    if EXPECTATIONS not in config.stash:
+        config.stash[EXPECTATIONS] = current_expectations(config.option.expectations)
+    return config.stash[EXPECTATIONS]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Begin to judge as soon as it is known how many cases there will be."""
+    if not hasattr(session.config, "workerinput"):
+        _control(session.config, (item.nodeid for item in session.items))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
+    """Do the same under xdist, where only workers collect."""
+    _control(node.config, ids)
+
+
+def _control(config: pytest.Config, nodeids: Iterable[str]) -> None:
+    found = [match[1] for nodeid in nodeids if (match := ITEM.search(nodeid))]
+    if config.option.collectonly or not found or config.pluginmanager.has_plugin(CONTROLLER):
+        return
+    from conformance.pytest_controller import Controller
+
+    with usage_errors():
+        controller = Controller.planned(config, found, declared(config))
+    config.pluginmanager.register(controller, CONTROLLER)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Send all cases of a group to one worker, so that a model is built once.
+
+    Not by `--dist loadgroup`: xdist 3.8 rewrites `item._nodeid`, which pytest 9.2 ignores.
+    """
+    if config.option.dist != "load":
+        return None
+    from conformance.pytest_scheduling import GroupScheduling
+
+    return GroupScheduling(config, log)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -116,7 +167,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     parameters = [
         pytest.param(same[0], id=name, marks=_marks(same)) for name, same in alike.items()
     ]
-    metafunc.parametrize("case", parameters, indirect=True, scope="session")
+    # The suite's own test asks for nothing that is shared, so pytest need not reorder its items.
+    scope: Literal["function", "session"] = (
+        "function" if "conformance" in metafunc.fixturenames else "session"
+    )
+    metafunc.parametrize("case", parameters, indirect=True, scope=scope)
 
 
 def _is_ours(metafunc: pytest.Metafunc) -> bool:
@@ -143,58 +198,41 @@ def _told_apart_by(names: Iterable[str]) -> Callable[[Case], str]:
 
 def _marks(alike: Sequence[Case]) -> list[pytest.MarkDecorator]:
     """Return the markers of all the cases that one item stands for."""
-    names = dict.fromkeys(name for each in alike for name in marker_names(each))
-    return [getattr(pytest.mark, name) for name in names]
+    return [_mark(name) for name in dict.fromkeys(n for each in alike for n in marker_names(each))]
+
+
+@cache
+def _mark(name: str) -> pytest.MarkDecorator:
+    mark: pytest.MarkDecorator = getattr(pytest.mark, name)
+    return mark
 
 
 @pytest.fixture(scope="session")
-def engine(pytestconfig: pytest.Config) -> Iterator[Engine]:
+def engine(pytestconfig: pytest.Config) -> "Iterator[Engine]":
     """The worker processes of this session."""
-    with Engine(pytestconfig.option.case_timeout, gallery=gallery(pytestconfig)) as started:
+    from conformance.roundtrip.engine import TIMEOUT, Engine
+
+    timeout = pytestconfig.option.case_timeout or TIMEOUT
+    with Engine(timeout, gallery=gallery(pytestconfig)) as started:
         yield started
 
 
-def gallery(config: pytest.Config) -> Gallery | None:
+def gallery(config: pytest.Config) -> "Gallery | None":
     """Return where pictures are hung, or None when nobody asked for them.
 
     Raises:
         UsageError: nothing can be written there.
     """
+    from conformance.roundtrip.gallery import Gallery
+
     results = config.option.results or Path()
     asked = config.option.pictures
     return None if asked is None else Gallery.at(asked, beside=results.parent)
 
 
 @pytest.fixture
-def conformance(request: pytest.FixtureRequest, engine: Engine) -> Callable[[Case], None]:
+def conformance(request: pytest.FixtureRequest, engine: "Engine") -> Callable[[Case], None]:
     """Run a case and end the test as the case ended."""
+    from conformance.pytest_item import run
 
-    def run(each: Case) -> None:
-        try:
-            outcome = engine.run(each)
-        except UsageError as error:
-            raise stopping(request.session, str(error)) from None
-        # As text, because xdist sends no enums.
-        request.node.user_properties.append((PROPERTY, json.dumps(outcome.to_json())))
-        declared = request.config.stash[EXPECTATIONS]
-        end_test(outcome, judge(outcome, declared))
-
-    return run
-
-
-def stopping(session: pytest.Session, reason: str) -> BaseException:
-    """Return what ends the whole run: no case can be measured. An xdist worker asks for it."""
-    if not hasattr(session.config, "workerinput"):
-        return pytest.exit.Exception(reason, returncode=pytest.ExitCode.USAGE_ERROR)
-    session.shouldstop = reason
-    return pytest.fail.Exception(reason, pytrace=False)
-
-
-def end_test(outcome: Outcome, judgement: Judgement) -> None:
-    """Fail, skip or xfail, or return for a pass and for a refusal as declared."""
-    if not judgement.as_expected:
-        pytest.fail(text.to_text(text.case_report(outcome, judgement)), pytrace=False)
-    if judgement.no_result is NoResultKind.SKIPPED and outcome.no_result:
-        pytest.skip(outcome.no_result.reason)
-    if judgement.covered_by and judgement.verdict is not Verdict.REFUSED:
-        pytest.xfail(f"{judgement.verdict}: {', '.join(judgement.covered_by)}")
+    return lambda each: run(each, request, engine, declared(request.config))

@@ -1,92 +1,42 @@
 """The part of the pytest face that sees all cases: under xdist it runs none itself."""
 
 import json
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from xdist.scheduler import LoadScopeScheduling
 
-from conformance.case import all_cases, default_cases
-from conformance.errors import UsageError
+from conformance.case import default_cases, find
 from conformance.judging.expectations import Expectation
 from conformance.judging.results import Selection
 from conformance.judging.summary import ExitCode, exit_code
+from conformance.pytest_item import PROPERTY
 from conformance.report import text
 from conformance.roundtrip.outcome import Outcome
 from conformance.session import Session, open_results
-
-PROPERTY = "conformance outcome"
-"""The user property that carries an outcome from the item to the controller."""
-
-# Behind the id of a case, xdist writes the group.
-ITEM = re.compile(r"::test_comes_back_as_saved\[([^\]]+)\]")
-
-
-@contextmanager
-def usage_errors() -> Iterator[None]:
-    """Turn our usage errors into pytest's: one line, exit code 4."""
-    try:
-        yield
-    except UsageError as error:
-        raise pytest.UsageError(str(error)) from None
-
-
-class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc]
-    """Hands out the items of a case's group together, and other items one by one."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        name = nodeid.partition("[")[2].rstrip("]")
-        return groups().get(name, nodeid)
-
-
-@cache
-def groups() -> dict[str, str]:
-    """Return the group of every name that an item may have: a case, a model, or a subject."""
-    named: dict[str, str] = {}
-    for case in all_cases().values():
-        for name in (case.id, case.quantized, f"{case.subject.name}.{case.device}"):
-            named.setdefault(name, case.group)
-    return named
 
 
 class Controller:
     """Judges outcomes as they arrive, writes the results, and ends with a summary."""
 
-    def __init__(self, config: pytest.Config, expectations: tuple[Expectation, ...]) -> None:
+    def __init__(self, config: pytest.Config, run: Session) -> None:
         self.config = config
-        self.run = Session((), expectations)
+        self.run = run
 
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Open the results file as soon as it is known how many cases there will be."""
-        self._plan([item.nodeid for item in session.items])
+    @classmethod
+    def planned(
+        cls, config: pytest.Config, ids: Iterable[str], expectations: tuple[Expectation, ...]
+    ) -> "Controller":
+        """Plan a run of these cases, and open the results file.
 
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
-        """Send all cases of a group to one worker, so that a model is built once.
-
-        Not by `--dist loadgroup`: xdist 3.8 rewrites `item._nodeid`, which pytest 9.2 ignores.
+        Raises:
+            UsageError: the results file cannot be written.
         """
-        return GroupScheduling(config, log) if config.option.dist == "load" else None
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
-        """Do the same under xdist, where only workers collect."""
-        self._plan(ids)
-
-    def _plan(self, nodeids: list[str]) -> None:
-        found = [match[1] for nodeid in nodeids if (match := ITEM.search(nodeid))]
-        if self.run.cases or not found or self.config.option.collectonly:
-            return
-        self.run.cases = tuple(all_cases()[case_id] for case_id in found)
-        options = self.config.option
+        run, options = Session(tuple(map(find, ids)), expectations), config.option
         if options.results is not None:
             chosen = Selection(tuple(options.select), tuple(filter(None, [options.markexpr])))
-            with usage_errors():
-                self.run.results = open_results(options.results, len(found), chosen)
+            run.results = open_results(options.results, len(run.cases), chosen)
+        return cls(config, run)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take in an outcome."""
@@ -102,8 +52,6 @@ class Controller:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Close the results; nothing measured, or an unused expectation, is red."""
-        if not self.run.cases:
-            return
         if self.run.results is not None:
             self.run.results.unused = self.unused
             self.run.results.close(interrupted=exitstatus == pytest.ExitCode.INTERRUPTED)
@@ -113,8 +61,6 @@ class Controller:
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Print the counts by verdict, then the causes, worst first."""
-        if not self.run.cases:
-            return
         terminalreporter.section("conformance")
         planned = len(self.run.cases)
         summary = text.summary(self.run.tally, self.run.causes, self.unused, planned=planned)

@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 
 from conformance.case import Case
-from conformance.roundtrip.outcome import NoResultKind, Reader
 
 
 @dataclass(frozen=True)
@@ -89,6 +88,7 @@ def reloaded(checkpoint: Checkpoint) -> Any:
 def _ladder(case: Case) -> Iterator[Any]:
     """Skip a case that cannot be measured here; let the libraries' own errors through."""
     from conformance.roundtrip.ladder import BrokenError, Ladder, NoResultError
+    from conformance.roundtrip.outcome import NoResultKind, Reader
 
     try:
         yield Ladder(Reader.SAME)

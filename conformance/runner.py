@@ -2,16 +2,17 @@
 
 import queue
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 
 from conformance.case import Case
 from conformance.drained import drained
 from conformance.roundtrip.engine import Engine
 from conformance.roundtrip.gallery import Gallery
-from conformance.roundtrip.outcome import Outcome
+from conformance.roundtrip.outcome import Outcome, Progress
 
 
 @dataclass
@@ -24,12 +25,20 @@ class _Work:
     )
     """Outcomes, an error of a thread, or None when a thread has nothing left to do."""
     stop: threading.Event = field(default_factory=threading.Event)
+    engines: list[Engine] = field(default_factory=list)
 
 
 def run_cases(
-    cases: Iterable[Case], workers: int, timeout: float, gallery: Gallery | None = None
+    cases: Iterable[Case],
+    workers: int,
+    timeout: float,
+    told: Callable[[str, Progress], None] = lambda _case, _progress: None,
+    gallery: Gallery | None = None,
 ) -> Generator[Outcome, None, None]:
     """Yield the outcome of each case as it arrives.
+
+    When nobody wants further outcomes, what is at work is broken off. `told` hears, in a thread
+    of its own, how far large cases are.
 
     Raises:
         UsageError: the libraries under test do not import.
@@ -37,22 +46,25 @@ def run_cases(
     work = _Work()
     for _, members in groupby(cases, key=lambda case: case.group):
         work.groups.put(list(members))
-    hand = (work, timeout, gallery)
-    threads = [threading.Thread(target=_hand, args=hand) for _ in range(workers)]
+    start = partial(Engine, timeout, told=told, gallery=gallery)
+    threads = [threading.Thread(target=_hand, args=(work, start)) for _ in range(workers)]
     for thread in threads:
         thread.start()
     try:
         yield from drained(work.answers, workers)
     finally:
         work.stop.set()
+        for engine in list(work.engines):
+            engine.break_off()
         for thread in threads:
             thread.join()
 
 
-def _hand(work: _Work, timeout: float, gallery: Gallery | None) -> None:
+def _hand(work: _Work, start: Callable[[], Engine]) -> None:
     """Run group after group until there is none; the end and every error are told."""
     try:
-        with Engine(timeout, gallery=gallery) as engine, suppress(queue.Empty):
+        with start() as engine, suppress(queue.Empty):
+            work.engines.append(engine)
             while True:
                 for case in work.groups.get_nowait():
                     if work.stop.is_set():

@@ -5,7 +5,7 @@ from difflib import get_close_matches
 
 from conformance.axes import registry
 from conformance.axes.base import Device, Size
-from conformance.case import Case, default_cases, enumerate_cases, select
+from conformance.case import Case, enumerate_cases, select
 from conformance.errors import UsageError
 from conformance.shard import Shard
 
@@ -47,8 +47,6 @@ def candidates(globs: Iterable[str], words: Collection[str]) -> list[Case]:
         return select(given)
     sizes = {Size.TINY, *(size for size in Size if size in words)}
     devices = list(Device) if GPU in words else [Device.CPU]
-    if sizes == {Size.TINY} and devices == [Device.CPU]:
-        return default_cases()
     subjects = [each for each in registry.subjects().values() if each.size in sizes]
     return list(enumerate_cases(subjects, devices))
 

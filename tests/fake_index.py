@@ -276,9 +276,10 @@ def build_index(folder: Path) -> Path:
 
 
 def environments_file(folder: Path) -> Path:
-    """Write the environments of the toys."""
+    """Return the file of the environments of the toys; it is written once."""
     path = folder / "toys.toml"
-    path.write_text(ENVIRONMENTS, encoding="utf-8")
+    if not path.exists():
+        path.write_text(ENVIRONMENTS, encoding="utf-8")
     return path
 
 

@@ -86,9 +86,16 @@ class StandIn:
         return answer(case)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_configure(config: pytest.Config) -> None:  # noqa: ARG001 - the name is pytest's
-    from conformance import plugin, session
+PLACES = pytest.StashKey[pytest.MonkeyPatch]()
 
-    vars(plugin)["Engine"] = StandIn
-    vars(session)["packaged"] = tuple
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    places = config.stash[PLACES] = pytest.MonkeyPatch()
+    places.setattr("conformance.roundtrip.engine.Engine", StandIn)
+    places.setattr("conformance.session.packaged", tuple)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Give the places back: a run may be inside another one."""
+    config.stash[PLACES].undo()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from called import forget_uv
 from fake_index import (
     ADDED,
     CRASHES,
@@ -28,7 +29,7 @@ from test_compare import (
     result,
 )
 from test_verdicts import stopped
-from toys import Shell, forget_uv, wait_for
+from toys import Shell, wait_for
 from typer.testing import CliRunner
 
 from conformance.cli import app
@@ -140,6 +141,7 @@ def shell(given: dict[str, str], scratch: Path, tmp_path: Path) -> Shell:
 MOVED = ("--env", "toy1.0", "--package", "toyquant", "--good", "1.0", "--bad", "2.0")
 
 
+@pytest.mark.slow
 def test_it_tells_a_line_a_probe_the_failure_and_what_is_next(shell: Shell) -> None:
     done = shell.run(REGRESSED, *MOVED)
     said = [line.rpartition(";")[0] for line in done.stderr.splitlines() if " s)" in line]
@@ -162,6 +164,7 @@ def test_it_tells_a_line_a_probe_the_failure_and_what_is_next(shell: Shell) -> N
     assert told == json.loads(EXPECTED.read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_resume_runs_nothing_again(shell: Shell) -> None:
     first = shell.run(CRASHES, *MOVED)
     assert first.stdout.startswith(f"toyquant 2.0 is the first bad one for {CRASHES}")
@@ -172,6 +175,7 @@ def test_resume_runs_nothing_again(shell: Shell) -> None:
     assert "no result at the good end, toyquant 1.0: the run toyquant 1.0 did not" in anew.stderr
 
 
+@pytest.mark.slow
 def test_broken_off_it_keeps_what_was_probed(shell: Shell) -> None:
     over = ("--over", "toy1.0", "--over", "toy2.0")
     going = shell.start(REGRESSED, *over, TOY_WAITS_AT=REGRESSED)
@@ -184,6 +188,7 @@ def test_broken_off_it_keeps_what_was_probed(shell: Shell) -> None:
     assert done.stdout.startswith(f"toy2.0 is the first bad one for {REGRESSED}; toy1.0 is good")
 
 
+@pytest.mark.slow
 def test_a_version_that_cannot_be_measured_is_named(shell: Shell) -> None:
     done = shell.run(MOVES, *MOVED)
     assert done.returncode == 0
@@ -193,6 +198,7 @@ def test_a_version_that_cannot_be_measured_is_named(shell: Shell) -> None:
     )
 
 
+@pytest.mark.slow
 def test_any_list_and_an_environment_that_cannot_be_made_is_skipped(shell: Shell) -> None:
     over = ("--over", "toy1.0", "--over", "contradicts", "--over", "toy2.0")
     done = shell.run(REGRESSED, *over)

@@ -41,6 +41,7 @@ def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return lambda case: ReadingProber(case, tmp_path, using, (), writer=this("writer"))
 
 
+@pytest.mark.slow
 def test_what_a_reader_makes_of_it_is_a_result_like_any_other(given: Any, tmp_path: Path) -> None:
     prober = given(CASE)
     good = prober.probe(step("good")).result
@@ -54,12 +55,14 @@ def test_what_a_reader_makes_of_it_is_a_result_like_any_other(given: Any, tmp_pa
     assert list(prober.done) == ["good", "bad"]
 
 
+@pytest.mark.slow
 def test_what_was_not_written_cannot_be_read(given: Any) -> None:
     found = given(REFUSED).probe(step("good"))
     assert found.result is None
     assert "RuntimeError at save" in found.lacks
 
 
+@pytest.mark.slow
 def test_a_reader_that_cannot_be_made_is_skipped(given: Any) -> None:
     found = given(CASE).probe(step("none"))
     assert (found.result, found.lacks) == (

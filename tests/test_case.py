@@ -29,7 +29,7 @@ def test_a_name_that_is_declared_twice_is_an_error() -> None:
 
 def test_an_id_is_found_and_a_typo_is_not() -> None:
     case = default_cases()[0]
-    assert find(case.id) is case
+    assert find(case.id) == case
     with pytest.raises(UsageError, match="conformance list"):
         find("flux-tiny.int8wo")
 

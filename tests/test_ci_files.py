@@ -1,5 +1,7 @@
 """The files for other people's CI are linted, the linters find what is wrong, and they agree."""
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +10,10 @@ import pytest
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
-WORKFLOWS = [*sorted((ROOT / ".github" / "workflows").glob("*.yml")), ROOT / "ci/example-gate.yml"]
+WORKFLOWS = [
+    *sorted((ROOT / ".github" / "workflows").glob("*.yml")),
+    *sorted((ROOT / "ci").glob("example-*.yml")),
+]
 
 
 def lint(tool: str, *arguments: object) -> None:
@@ -20,7 +25,8 @@ def lint(tool: str, *arguments: object) -> None:
 
 
 def test_the_shell_entries_are_linted() -> None:
-    lint("shellcheck", *sorted((ROOT / "ci").glob("*.sh")), ROOT / ".ci" / "run")
+    scripts = sorted((ROOT / "ci").glob("*.sh"))
+    lint("shellcheck", *scripts, ROOT / ".ci" / "run")
 
 
 def test_the_workflows_are_linted() -> None:
@@ -50,6 +56,27 @@ def test_inputs_reach_the_shell_only_as_variables() -> None:
         for job in YAML(typ="safe").load(path)["jobs"].values():
             for step in job.get("steps", ()):
                 assert "${{" not in step.get("run", "")
+
+
+def test_what_is_published_is_what_the_document_says() -> None:
+    text = (ROOT / "ci" / "README.md").read_text(encoding="utf-8")
+    steps = YAML(typ="safe").load(ROOT / "ci" / "example-publish.yml")["jobs"]["run"]["steps"]
+    script = next(step["run"] for step in steps if "GITHUB_STEP_SUMMARY" in step.get("run", ""))
+    commands = [line for line in script.splitlines() if not line.startswith("cp ")]
+    named = [line.replace("build/site/badges", "badges") for line in commands]
+    assert len(named) == 4
+    assert [line for line in named if line not in text] == []
+
+
+def test_what_is_published_can_be_published(tmp_path: Path) -> None:
+    """The commands of the example make what they should of the committed results."""
+    results = ROOT / "docs" / "results" / "default.jsonl.xz"
+    for words in (["--format", "junit", "-o", "junit.xml"], ["--format", "badges", "-o", "badges"]):
+        command = [sys.executable, "-m", "conformance.cli", "summary", str(results), *words]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    assert (tmp_path / "junit.xml").read_text(encoding="utf-8").startswith("<?xml")
+    assert json.loads((tmp_path / "badges" / "int8wo.quantize_.json").read_text())["label"]
 
 
 def test_the_workflow_and_its_example_agree() -> None:

@@ -25,9 +25,12 @@ ROOT = Path(__file__).parents[1]
 CASE = "flux-tiny.int8wo.quantize_.safetensors.cpu"
 NO_DATA = {
     "run": "writes a results file; `show` and `compare` print it",
+    "report": "writes an HTML file",
     "envs clean": "removes",
     "envs refresh": "prints a diff for `git apply`",
     "golden make": "writes golden files",
+    "summary": "tells a results file to CI, in formats of CI",
+    "repro": "prints a script, or an issue",
 }
 """Commands without `--json`, and why. One that prints data does not belong here."""
 

@@ -15,7 +15,7 @@ import pytest
 
 from conformance.case import Case, find
 from conformance.errors import UsageError
-from conformance.roundtrip import preload, worker
+from conformance.roundtrip import worker
 from conformance.roundtrip.engine import UNSPENT, Engine, start_method
 from conformance.roundtrip.outcome import NoResultKind, Outcome, Stage
 
@@ -94,6 +94,8 @@ def touching_writer(connection: Connection, _: str) -> None:
 
 def without_libraries(connection: Connection, _: str) -> None:
     """What `worker.writer` does where the libraries do not import."""
+    from conformance.roundtrip import preload  # in a worker it is there; here it would take seconds
+
     preload.error = ModuleNotFoundError("No module named 'torchao'", name="torchao")
     worker.libraries_import(connection)
 

@@ -6,10 +6,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from called import Ran, called, forget_uv
 from fake_index import environments_file, variables
 
 from conformance.versions.cache import Cache
@@ -18,14 +19,15 @@ from conformance.versions.ready import interpreter_of
 
 pytest_plugins = ["toy_fixtures"]
 
-Ran = subprocess.CompletedProcess[str]
-
 
 def conformance(given: Mapping[str, str], *arguments: str) -> Ran:
-    command = [sys.executable, "-m", "conformance.cli", "envs", *arguments]
-    return subprocess.run(
-        command, env=dict(given), capture_output=True, text=True, check=False, timeout=120
-    )
+    return called("envs", *arguments, where=Path.cwd(), variables=given)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forget_uv() -> Iterator[None]:
+    yield
+    forget_uv()
 
 
 @pytest.fixture
@@ -57,6 +59,7 @@ def test_the_command_makes_lists_and_cleans(shell: dict[str, str], file: str) ->
     assert json.loads(listed.stdout)[0]["made"] is False
 
 
+@pytest.mark.slow
 def test_without_names_all_but_the_heavy_are_made(shell: dict[str, str], file: str) -> None:
     done = conformance(shell, "make", "--environments", file)
     assert done.returncode == 3
@@ -96,16 +99,12 @@ def test_bad_input_is_one_line_and_2(
     assert len(ended.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("command", ["list", "make", "lock", "clean", "refresh"])
-def test_help_has_an_example(shell: dict[str, str], command: str) -> None:
-    assert "Example" in conformance(shell, command, "--help").stdout
-
-
 def start(given: Mapping[str, str], *arguments: str) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "conformance.cli", "envs", "make", *arguments]
     return subprocess.Popen(command, env=dict(given), stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_two_processes_make_one_environment_once(shell: dict[str, str], file: str) -> None:
     both = [start(shell, "--environments", file, "toy1.0", "--json") for _ in range(2)]
     answers = [json.loads(each.communicate(timeout=120)[0])[0] for each in both]
@@ -113,6 +112,7 @@ def test_two_processes_make_one_environment_once(shell: dict[str, str], file: st
     assert answers[0]["python"] == answers[1]["python"]
 
 
+@pytest.mark.slow
 def test_one_killed_half_way_is_remade(shell: dict[str, str], file: str, tmp_path: Path) -> None:
     slow = tmp_path / "bin" / "sitecustomize.py"
     slow.parent.mkdir()

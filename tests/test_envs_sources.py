@@ -9,9 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from called import forget_uv
 from fake_index import SAME, environments_file, toyquant, variables
 from made import is_ready, lacks, tools_of
-from toys import Shell, forget_uv, only
+from toys import Shell, only
 
 from conformance.versions.environments import Environment, Environments, find
 from conformance.versions.make import Tools, ready
@@ -77,6 +78,7 @@ def test_a_nightly_is_installed_when_it_is_named(nightlies: Path, tmp_path: Path
     assert released.versions["toyquant"] == "2.0"
 
 
+@pytest.mark.slow
 def test_a_gate_of_a_nightly(shell: Shell, nightlies: Path) -> None:
     named = shell.directory / "mine.toml"
     table = '[[environment]]\nname = "{}"\nsuite = "toysuite==1.0"\nrequirements = {}\n'

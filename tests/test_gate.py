@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from called import forget_uv
 from fake_index import (
     CRASHES,
     FIXED,
@@ -22,7 +23,7 @@ from fake_index import (
     environments_file,
     variables,
 )
-from toys import Shell, forget_uv, only, wait_for
+from toys import Shell, only, wait_for
 from typer.testing import CliRunner
 
 from conformance.cli import app
@@ -75,6 +76,7 @@ def stable(answer: Mapping[str, Any]) -> dict[str, Any]:
 EVERYTHING = ("--select", f"{STEM}.*.cpu", "--exchange", "--timeout", "4")
 
 
+@pytest.mark.slow
 def test_every_kind_of_change_is_as_committed(shell: Shell) -> None:
     done = shell.run(*STEP, *EVERYTHING, "--json")
     assert done.returncode == 1, done.stderr
@@ -128,6 +130,7 @@ def test_a_reviewed_exception_is_no_block_and_is_not_retried(shell: Shell) -> No
     ], "where there are not cores enough for both, one runs after the other"
 
 
+@pytest.mark.slow
 def test_what_is_accepted_later_keeps_its_retry(shell: Shell) -> None:
     cases = only(REGRESSED, WORSENED)
     assert shell.run(*STEP, *cases).returncode == 1
@@ -141,6 +144,7 @@ def test_what_is_accepted_later_keeps_its_retry(shell: Shell) -> None:
     assert shell.lines("retry") == before
 
 
+@pytest.mark.slow
 def test_against_itself_it_lists_what_is_flaky(shell: Shell) -> None:
     done = shell.run("--baseline", "toy2.0", "--self-check", *only(SAME, FLAKY))
     assert done.returncode == 1
@@ -167,6 +171,7 @@ def test_an_environment_that_cannot_be_is_inconclusive(
     assert "--resume" not in answer["headline"]
 
 
+@pytest.mark.slow
 def test_a_run_that_refuses_is_inconclusive_in_its_words(shell: Shell) -> None:
     done = shell.run(*STEP, *only(SAME), TOY_REFUSES="2.0")
     assert done.returncode == 3
@@ -174,6 +179,7 @@ def test_a_run_that_refuses_is_inconclusive_in_its_words(shell: Shell) -> None:
     assert "the libraries under test do not import" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_finished_by_resume_and_nothing_is_run_anew(shell: Shell) -> None:
     cases = only(SAME, FIXED, CRASHES)
     killed = shell.run(*STEP, *cases, TOY_DIES_AT=CRASHES)
@@ -193,6 +199,7 @@ def test_a_killed_run_is_finished_by_resume_and_nothing_is_run_anew(shell: Shell
     assert json.loads(again.stdout)["seconds"].keys() == {"environments", "in all"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [(), ("--exchange",)], ids=["in a run", "in the exchange"])
 def test_a_full_disk_is_inconclusive_and_goes_on(shell: Shell, options: tuple[str, ...]) -> None:
     cases = only(SAME, FIXED)
@@ -210,12 +217,17 @@ def test_a_full_disk_is_inconclusive_and_goes_on(shell: Shell, options: tuple[st
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "ctrl_c"),
+    [(signal.SIGINT, signal.SIG_DFL), (signal.SIGTERM, signal.SIG_IGN)],
+    ids=["Ctrl-C", "SIGTERM, in the background"],
+)
 def test_broken_off_it_stops_both_runs_and_says_how_to_go_on(
-    shell: Shell, number: signal.Signals
+    shell: Shell, number: signal.Signals, ctrl_c: signal.Handlers
 ) -> None:
     cases = only(SAME, FIXED, LOST)
-    going = shell.start(*STEP, *cases, TOY_WAITS_AT=LOST)
+    going = shell.start(*STEP, *cases, ctrl_c=ctrl_c, TOY_WAITS_AT=LOST)
     wait_for(lambda: min(len(shell.lines(name)) for name in ("baseline", "candidate")) == 3)
     going.send_signal(number)
     said, _ = going.communicate(timeout=60)
@@ -231,6 +243,7 @@ def test_broken_off_it_stops_both_runs_and_says_how_to_go_on(
         pass
 
 
+@pytest.mark.slow
 def test_runs_that_a_killed_gate_left_behind_keep_the_next_one_out(shell: Shell) -> None:
     going = shell.start(*STEP, *only(SAME, LOST), TOY_WAITS_AT=LOST)
     wait_for(lambda: min(len(shell.lines(name)) for name in ("baseline", "candidate")) == 2)
@@ -289,6 +302,7 @@ def test_a_place_that_cannot_be_written_is_a_line(scratch: Path, tmp_path: Path)
     )
 
 
+@pytest.mark.slow
 def test_what_does_not_break_is_compatible_and_retries_nothing(shell: Shell) -> None:
     done = shell.run(*STEP, *only(SAME))
     assert done.returncode == 0

@@ -104,6 +104,7 @@ def both(gate: Gate, ran: Sides) -> Sides:
     return exchanged(gate, ran)
 
 
+@pytest.mark.slow
 def test_both_sides_read_what_the_baseline_could_write(gate: Gate, both: Sides) -> None:
     own = exchange_id(gate, CASE)
     for side in both:
@@ -124,6 +125,7 @@ def test_an_exchange_that_measured_nothing_is_no_answer(
         exchanged(gate, ran)
 
 
+@pytest.mark.slow
 def test_a_reading_that_would_block_is_read_again(gate: Gate, both: Sides) -> None:
     before, after = both
     own = exchange_id(gate, CASE)
@@ -135,6 +137,7 @@ def test_a_reading_that_would_block_is_read_again(gate: Gate, both: Sides) -> No
     assert (row.case, row.flaky, row.blocks) == (own, True, False)
 
 
+@pytest.mark.slow
 def test_what_needs_no_second_look_is_not_read_again(gate: Gate, both: Sides) -> None:
     assert read_again(gate, both, [CASE]) == both
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from called import Ran, called
 from fsspec.implementations.dirfs import DirFileSystem
 from pickled import Global, Made, archive, pickled
 
@@ -21,18 +22,9 @@ from conformance.versions.golden import DIRECTORY
 OLD = DIRECTORY / "torchao-0.17" / "flux-tiny.int8wo.quantize_.pickle.cpu" / "checkpoint"
 SAFE = DIRECTORY / "torchao-0.18" / "flux-tiny.int8wo-v2.torchao-config.safetensors.cpu"
 
-Ran = subprocess.CompletedProcess[str]
 
-
-def inspect(*arguments: str | Path, **environment: str) -> Ran:
-    return subprocess.run(
-        [sys.executable, "-m", "conformance.cli", "inspect", *map(str, arguments)],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=200,
-    )
+def inspect(*arguments: str | Path) -> Ran:
+    return called("inspect", *map(str, arguments), where=Path.cwd())
 
 
 def test_a_golden_checkpoint_gets_its_advice() -> None:
@@ -97,7 +89,14 @@ def test_a_folder_without_weights(tmp_path: Path) -> None:
 
 
 def test_the_hub_offline_is_one_line() -> None:
-    ended = inspect("somebody/something", HF_HUB_OFFLINE="1")
+    ended = subprocess.run(
+        [sys.executable, "-m", "conformance.cli", "inspect", "somebody/something"],
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
     assert (ended.returncode, ended.stdout) == (2, "")
     assert "somebody/something is no path here, and the Hub does not give it" in ended.stderr
     assert ended.stderr.count("\n") == 1

@@ -237,7 +237,13 @@ BOMBS = {
 }
 
 
-@pytest.mark.parametrize("content", BOMBS.values(), ids=BOMBS)
+def bombs() -> list[Any]:
+    """The one that makes a million objects is slow, since every one of them is traced."""
+    slow = {"many objects": pytest.mark.slow}
+    return [pytest.param(each, id=name, marks=slow.get(name, ())) for name, each in BOMBS.items()]
+
+
+@pytest.mark.parametrize("content", bombs())
 @pytest.mark.parametrize("bare", [True, False])
 def test_a_bomb_costs_little(tmp_path: Path, content: bytes, bare: bool) -> None:
     path = tmp_path / "model.bin"
@@ -248,6 +254,15 @@ def test_a_bomb_costs_little(tmp_path: Path, content: bytes, bare: bool) -> None
     found, memory = measured(path)
     assert memory < 300_000_000
     assert {each.kind for each in found} in ({Kind.DAMAGED}, {Kind.MISSING})
+
+
+def test_the_object_after_the_last_that_is_allowed_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("conformance.inspection.pickles.OBJECTS", 100)
+    path = tmp_path / "model.bin"
+    path.write_bytes(b"\x80\x02" + b"}" * 101 + b".")
+    assert one(path) == (Kind.DAMAGED, "its pickle makes more than 100 objects")
 
 
 def test_a_tensor_of_tensors_of_tensors_is_not_walked_twice(tmp_path: Path) -> None:
@@ -359,7 +374,7 @@ JSON = st.recursive(
 
 @given(config=JSON, quantization=JSON, index=JSON)
 @settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_no_json_makes_it_crash(tmp_path: Path, config: Any, quantization: Any, index: Any) -> None:
     saved(tmp_path)

@@ -1,8 +1,10 @@
 """A stage turns what goes wrong into a failure or a reason, and is always timed."""
 
+import errno
 from pathlib import Path
 
 import pytest
+import torch
 
 from conformance.errors import UnavailableError
 from conformance.roundtrip.ladder import (
@@ -65,6 +67,7 @@ def test_a_failed_save_tells_what_it_left_behind(tmp_path: Path) -> None:
         (UnavailableError("too old"), Stage.LOAD, NoResultKind.SKIPPED),
         (HarnessError("vacuous"), Stage.QUANTIZE, NoResultKind.HARNESS_ERROR),
         (MemoryError("24 GiB"), Stage.LOAD, NoResultKind.OUT_OF_MEMORY),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), Stage.SAVE, NoResultKind.OUT_OF_MEMORY),
         (KeyError("ours"), Stage.BUILD, NoResultKind.HARNESS_ERROR),
         (KeyError("ours"), Stage.RESOLVE, NoResultKind.HARNESS_ERROR),
     ],
@@ -75,6 +78,15 @@ def test_what_is_no_verdict_ends_the_case(
     ended = ended_by(error, stage).no_result
     assert (ended.kind, ended.stage) == (kind, stage)
     assert str(error) in ended.reason
+
+
+def test_what_torch_cannot_allocate_is_memory_and_told_in_one_line() -> None:
+    with pytest.raises(NoResultError) as caught, Ladder(Reader.SAME).stage(Stage.QUANTIZE):
+        torch.empty(2**50, dtype=torch.uint8)
+    ended = caught.value.no_result
+    assert ended.kind is NoResultKind.OUT_OF_MEMORY
+    assert ended.reason.count("\n") == 0
+    assert "you tried to allocate 1125899906842624 bytes" in ended.reason
 
 
 def test_the_memory_of_a_gpu_is_memory() -> None:

@@ -119,6 +119,7 @@ def test_a_process_without_an_answer_says_where_it_was(
         ask(scripted(script), "verify", Asked(mine, record_beside(mine)))
 
 
+@pytest.mark.slow
 def test_a_record_that_is_killed_leaves_nothing(tmp_path: Path) -> None:
     path = own_checkpoints.pickled("flux-tiny", tmp_path / "mine")
     going = subprocess.Popen(

@@ -13,12 +13,15 @@ import pytest
 from stand_in import CTRL_C, KNOWN_BUG, OBSOLETE
 
 import conformance
+from conformance import pytest_controller, pytest_item
 from conformance.case import default_cases, find, select
 from conformance.judging.results import Results, read_results
 from conformance.judging.verdicts import Verdict
 from conformance.roundtrip.outcome import NoResultKind
 
 TESTS = str(Path(__file__).parent)
+IMPORTED = (pytest_controller, pytest_item)
+"""Runs inside this process must find them imported: pytester takes away again what they import."""
 CODE = str(Path(conformance.__file__).parents[1])
 """Another checkout may be the one that is installed."""
 INT8 = "flux-tiny.int8wo.quantize_"
@@ -48,8 +51,30 @@ def suite(directory: Path, *arguments: str, engine: str = "stand_in", **environm
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Suite:
+def process(tmp_path: Path) -> Suite:
+    """Run it in a process of its own, where that is the point."""
     return partial(suite, tmp_path)
+
+
+@pytest.fixture
+def run(
+    pytester: pytest.Pytester,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Suite:
+    """Run it in this process, whose imports are paid once."""
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+    def go(*arguments: str, engine: str = "stand_in") -> Ran:
+        plugin = ["-p", engine] if engine else []
+        command = [*plugin, "--pyargs", "conformance", *arguments]
+        ended = pytester.runpytest_inprocess(*command)
+        return Ran(command, ended.ret, *capfd.readouterr())
+
+    return go
 
 
 def items(ran: Ran) -> list[str]:
@@ -131,8 +156,8 @@ def test_collecting_leaves_results_alone(run: Suite, tmp_path: Path) -> None:
     assert (tmp_path / "found.jsonl").read_text() == "measured for hours"
 
 
-def test_it_runs_without_xdist(run: Suite) -> None:
-    ran = run("-q", "-p", "no:xdist", "--select", f"{INT8}.pickle.cpu")
+def test_it_runs_without_xdist(process: Suite) -> None:
+    ran = process("-q", "-p", "no:xdist", "--select", f"{INT8}.pickle.cpu")
     assert ran.returncode == pytest.ExitCode.OK, ran.stdout
     assert "1 of 1 cases were measured; all are as expected" in ran.stdout
 
@@ -202,13 +227,18 @@ def test_the_results_file_has_each_case_once(mixed: tuple[Ran, Results]) -> None
     assert results.tally.no_results[NoResultKind.SKIPPED] == 1
 
 
-def test_xdist_keeps_groups_together_and_writes_each_case_once(run: Suite, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_xdist_keeps_groups_together_and_writes_each_case_once(
+    process: Suite, tmp_path: Path
+) -> None:
     globs = [
         f"{subject}-tiny.{scheme}.*.cpu"
         for subject in ("flux", "cogvideox")
         for scheme in ("int8wo", "nf4")
     ]
-    ran = run("-n", "2", "-v", "--results", "found.jsonl", *(f"--select={each}" for each in globs))
+    ran = process(
+        "-n", "2", "-v", "--results", "found.jsonl", *(f"--select={each}" for each in globs)
+    )
     placed = re.findall(r"\[(gw\d)\].*?test_comes_back_as_saved\[([^\]]+)\]", ran.stdout)
     workers: dict[str, set[str]] = {}
     for worker, case_id in placed:
@@ -249,10 +279,14 @@ def test_after_the_first_failure_the_results_are_partial(run: Suite, tmp_path: P
     assert "partial results: found.jsonl" in ran.stdout
 
 
-@pytest.mark.parametrize("more", [(), ("-n", "2")], ids=["alone", "xdist"])
-def test_ctrl_c_keeps_what_was_measured(run: Suite, tmp_path: Path, more: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "more", [(), pytest.param(("-n", "2"), marks=pytest.mark.slow)], ids=["alone", "xdist"]
+)
+def test_ctrl_c_keeps_what_was_measured(
+    process: Suite, tmp_path: Path, more: tuple[str, ...]
+) -> None:
     chosen = ("--select", f"{INT8}.*.cpu", "--results", "found.jsonl")
-    ran = run("-q", *chosen, *more, **{CTRL_C: "state-dict"})
+    ran = process("-q", *chosen, *more, **{CTRL_C: "state-dict"})
     assert ran.returncode == pytest.ExitCode.INTERRUPTED
     results = read_results(tmp_path / "found.jsonl")
     assert f"{INT8}.pickle.cpu" in results.cases
@@ -266,13 +300,14 @@ def test_a_real_case_passes(run: Suite) -> None:
     assert "1 of 1 cases were measured; all are as expected" in ran.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [(), ("-n", "1")], ids=["alone", "xdist"])
 def test_libraries_that_do_not_import_end_the_run(
-    run: Suite, tmp_path: Path, more: tuple[str, ...]
+    process: Suite, tmp_path: Path, more: tuple[str, ...]
 ) -> None:
     (tmp_path / "torchao.py").write_text("raise ImportError('libtorchao.so is broken')\n")
     chosen = ("--select", f"{INT8}.pickle*.cpu", "--results", "found.jsonl")
-    ran = run("-q", *chosen, *more, engine="", PYTHONPATH=str(tmp_path))
+    ran = process("-q", *chosen, *more, engine="", PYTHONPATH=str(tmp_path))
     assert ran.returncode in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERRUPTED)
     assert "install versions that do" in ran.stdout
     assert "INTERNALERROR" not in ran.stdout

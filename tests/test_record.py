@@ -136,3 +136,15 @@ def test_no_oracle_is_kept_of_a_large_model(
     save_oracle(tmp_path, {"w": ("parameter", torch.ones(3))}, {})
     assert not (tmp_path / ORACLE).exists()
     assert oracle_tensor(tmp_path, "w/data", torch.ones(3)) is None
+
+
+def test_of_a_large_model_the_outputs_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(oracle, "LIMIT", 11)
+    output = torch.ones(4)
+    save_oracle(tmp_path, {"w": ("parameter", torch.ones(3))}, {"reference": output})
+    kept = oracle_tensor(tmp_path, "output:reference", output)
+    assert kept is not None
+    assert torch.equal(kept, output)
+    assert oracle_tensor(tmp_path, "w/data", torch.ones(3)) is None

@@ -23,6 +23,10 @@ class Note:
     before: Callable[[Case], object]
     cases: list[Case] = field(default_factory=list)
     open: bool = True
+    broken_off: bool = False
+
+    def break_off(self) -> None:
+        self.broken_off = True
 
     def __enter__(self) -> "Note":
         return self

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from called import forget_uv
 from fake_index import (
     CRASHES,
     FORGOTTEN,
@@ -17,7 +18,7 @@ from fake_index import (
     environments_file,
     variables,
 )
-from toys import Shell, forget_uv, only
+from toys import Shell, only
 
 from conformance.judging.exchange import Cell, Exchanged, Unmeasured
 from conformance.judging.exchange_results import ExchangeResults, read_exchange
@@ -102,6 +103,7 @@ def bisect(given: dict[str, str], scratch: Path, tmp_path: Path) -> Shell:
 MOVED = ("--env", "toy1.0", "--package", "toyquant", "--good", "1.0", "--bad", "2.0")
 
 
+@pytest.mark.slow
 def test_the_first_reader_that_cannot_read_is_as_committed(bisect: Shell) -> None:
     done = bisect.run(FORGOTTEN, "--writer", "toy1.0", *MOVED, "--json")
     assert done.returncode == 0, done.stderr
@@ -114,6 +116,7 @@ def test_the_first_reader_that_cannot_read_is_as_committed(bisect: Shell) -> Non
     assert "toyquant 2.0 is not bad against toyquant 1.0: it ended as pass" in round_trips.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("case", "first"), [(REGRESSED, "1.1"), (CRASHES, "2.0"), (MOVES, "2.0")])
 def test_each_kind_of_break_is_found(bisect: Shell, case: str, first: str) -> None:
     done = bisect.run(case, "--writer", "toy1.0", *MOVED)
@@ -129,6 +132,7 @@ def test_a_writer_that_has_nothing_to_read_is_inconclusive(bisect: Shell) -> Non
     assert "environment contradicts does not resolve" in gone.stderr
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_a_line_and_3_and_goes_on(
     given: dict[str, str], scratch: Path, tmp_path: Path
 ) -> None:
@@ -143,6 +147,7 @@ def test_a_full_disk_is_a_line_and_3_and_goes_on(
     assert len(read_exchange(shell.results).cells) == 2
 
 
+@pytest.mark.slow
 def test_a_broken_exchange_goes_on_without_reading_anew(
     given: dict[str, str], scratch: Path, tmp_path: Path
 ) -> None:

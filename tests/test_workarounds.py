@@ -25,6 +25,7 @@ def run(script: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("finding", findings(), ids=lambda each: each.expectation.name)
 def test_the_script_of_a_finding_prints_its_message(finding: Shown) -> None:
     ended = run(finding.script)
@@ -33,6 +34,7 @@ def test_the_script_of_a_finding_prints_its_message(finding: Shown) -> None:
     assert said in ended.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "workaround",
     [each for each in SCRIPTS if not each.under and each.script not in SHOWING],
@@ -51,6 +53,7 @@ def older() -> Ready:
     return there
 
 
+@pytest.mark.slow
 def test_int8_weights_rebuilt_by_0_17_are_read(older: Ready, tmp_path: Path) -> None:
     (workaround,) = (each for each in SCRIPTS if each.under)
     old, new = GOLDEN / "diffusion_pytorch_model.bin", tmp_path / "new.bin"

@@ -14,6 +14,7 @@ from conformance.axes import models
 from conformance.axes.base import Device, Needs, Subject
 from conformance.case import Case, find
 from conformance.errors import UnavailableError
+from conformance.roundtrip.closeness import sqnr
 from conformance.roundtrip.facts import ModelFacts
 from conformance.roundtrip.ladder import HarnessError, Ladder, NoResultError
 from conformance.roundtrip.observe import observe_tensors, tensor_facts
@@ -26,7 +27,6 @@ from conformance.roundtrip.workshop import (
     require_device,
     require_memory,
     shard_limit,
-    sqnr,
     twice,
 )
 
@@ -223,4 +223,4 @@ def test_sqnr_is_infinite_for_equal_tensors_and_none_at_all_for_nan() -> None:
 def test_the_shard_limit_parts_a_weight_from_its_scale(shop: Workshop) -> None:
     seen = product(shop, PICKLE).facts
     sizes = [inner.bytes for _, _, inner in seen.leaves()]
-    assert 0 < shard_limit(seen) < max(sizes)
+    assert 0 < shard_limit(PICKLE.format, seen) < max(sizes)

@@ -1,29 +1,18 @@
 """Commands on the toys of `fake_index.py`, as somebody types them."""
 
-import io
-import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
-from typing import ClassVar
-from unittest.mock import patch
 
-import pytest
-
-from conformance.cli import main
-from conformance.versions.uv import find_uv
-
-Ran = subprocess.CompletedProcess[str]
+from called import Ran, called
 
 
 class Shell:
     """Runs one command on the toys, in a directory of the test."""
-
-    _settings: ClassVar[dict[str, str]] = {}
-    """With which uv was found last; the next that differs makes it look anew."""
 
     def __init__(self, name: str, given: Mapping[str, str], file: Path, directory: Path) -> None:
         self.name = name
@@ -39,23 +28,13 @@ class Shell:
 
     def run(self, *arguments: str, **more: str) -> Ran:
         """Run the command in this process, whose import is paid once; its runs are real ones."""
-        given = {**self.given, **more}
-        if (settings := _uv_settings(given)) != self._settings:
-            find_uv.cache_clear()
-            Shell._settings = settings
-        argv = ["conformance", self.name, *self.common, *arguments]
-        out, err = io.StringIO(), io.StringIO()
-        with (
-            patch.dict(os.environ, given, clear=True),
-            patch.object(sys, "argv", argv),
-            redirect_stdout(out),
-            redirect_stderr(err),
-            pytest.raises(SystemExit) as ended,
-        ):
-            main()
-        return Ran(argv, int(ended.value.code or 0), out.getvalue(), err.getvalue())
+        arguments = (self.name, *self.common, *arguments)
+        return called(*arguments, where=Path.cwd(), variables={**self.given, **more})
 
-    def start(self, *arguments: str, **more: str) -> "subprocess.Popen[str]":
+    def start(
+        self, *arguments: str, ctrl_c: signal.Handlers = signal.SIG_DFL, **more: str
+    ) -> "subprocess.Popen[str]":
+        """Start the command in a process of its own, that heeds Ctrl-C or ignores it."""
         command = self.command(*arguments)
         return subprocess.Popen(
             command,
@@ -63,6 +42,7 @@ class Shell:
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            preexec_fn=partial(signal.signal, signal.SIGINT, ctrl_c),
         )
 
     def lines(self, name: str) -> list[bytes]:
@@ -70,16 +50,6 @@ class Shell:
         path = self.results / f"{name}.jsonl"
         lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
         return [line for line in lines if line.endswith(b"\n")]
-
-
-def forget_uv() -> None:
-    """Let what comes after these tests find uv with its own settings."""
-    find_uv.cache_clear()
-    Shell._settings = {}
-
-
-def _uv_settings(given: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in given.items() if name.startswith(("UV_", "PIP_"))}
 
 
 def only(*cases: str) -> list[str]:

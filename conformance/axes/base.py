@@ -9,6 +9,7 @@ from typing import Any
 
 from conformance._compat import StrEnum
 from conformance.axes.files import Contents
+from conformance.axes.source import FormatScript, InputsScript, Source
 from conformance.errors import UnavailableError
 
 
@@ -60,8 +61,13 @@ class Family:
     name: str
     model_class: str
     """Name of the class in the `diffusers` package."""
-    inputs: Callable[[Mapping[str, Any], int], dict[str, Any]]
-    """`(model config, seed) -> keyword arguments of forward`, float tensors in bfloat16 on CPU."""
+    inputs: Callable[..., dict[str, Any]]
+    """`(model config, seed, short=False) -> keyword arguments of forward`, float tensors in
+    bfloat16 on CPU; `short` asks for a sequence as short as the model takes."""
+    script: InputsScript | None = None
+    """The like for a repro: `model config -> lines before a call, its keywords`."""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Defaults of the class, which a repro leaves out of its model config."""
 
     def load_class(self) -> Any:
         """Import and return the model class.
@@ -106,7 +112,7 @@ class Subject:
     pipeline: Pipeline | None = None
     """What the model draws pictures with; None for a model alone."""
     formats: tuple[str, ...] | None = None
-    """The formats that cases combine it with; None for all of them."""
+    """The formats, likewise; None for all that have no shard limit of their own."""
 
 
 @dataclass(frozen=True)
@@ -296,6 +302,10 @@ class Route:
     """`(bf16 model, how) -> quantized model`; the model given may be changed in place."""
     whole: bool = False
     """It takes and gives the whole pipeline of a subject that has one, and leaves the given one."""
+    script: Source | None = None
+    """The same as lines of a repro, which change or replace `model`."""
+    loads: bool = False
+    """It reads the bf16 checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -309,6 +319,9 @@ class Quantized:
     storage: Callable[[Any, Any], Any] | None
     """Builds the tensor subclass where this machine cannot quantize; None to quantize."""
     device: Device
+    fill: Callable[[Any], bool] | None = None
+    """Gives a module its own weights, for a model that is still on the meta device, and says
+    whether they are still to be quantized; None for a model that has them all."""
     pipeline_directory: Path | None = None
     """The whole unquantized pipeline; None for a subject without one."""
 
@@ -328,6 +341,8 @@ class Format:
     sharded: bool = False
     splits_weights: bool = False
     """Inner tensors of one weight may lie in different shards."""
+    shard_bytes: int | None = None
+    """Its shard limit; None for the one that the suite computes, under which shards bite."""
     has_config: bool = True
     """A `config.json` is written beside the weights."""
     crosses: bool = False
@@ -339,6 +354,8 @@ class Format:
 
     Empty where the model is saved alone. Otherwise the pipeline is what is saved and loaded.
     """
+    script: FormatScript | None = None
+    """The same as lines of a repro."""
 
     @property
     def whole(self) -> bool:

@@ -1,9 +1,16 @@
-"""Read weight files without building a tensor subclass and without unpickling anything."""
+"""Read weight files without building a tensor subclass and without unpickling anything.
 
+A file may be damaged or hostile: whatever is in it, that is a `ValueError`, and costs no more
+memory than the file is long.
+"""
+
+import errno
 import json
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +18,42 @@ from pickletools import genops
 from typing import Any
 
 import xxhash
+
+HEADER = 100 * 2**20
+"""Bytes of a safetensors header; the format allows no more."""
+DAMAGE = (
+    json.JSONDecodeError,
+    UnicodeDecodeError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    NotImplementedError,
+    OverflowError,
+    RecursionError,
+    RuntimeError,
+)
+"""What reading a damaged file may end in, beside our own `ValueError`."""
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn whatever a damaged file makes of the block into one kind of error.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # that is a place before the beginning of the file
+            raise
+        raise ValueError(f"{path.name}: damaged (it names a place that is none)") from error
+    except DAMAGE as error:
+        raise ValueError(f"{path.name}: damaged ({type(error).__name__}: {error})") from error
 
 
 @dataclass(frozen=True)
@@ -27,22 +70,32 @@ def safetensors_header(path: Path) -> tuple[dict[str, Any], int]:
     """Return the JSON header and the offset of the data.
 
     Raises:
-        ValueError: the file is shorter than its header says.
+        ValueError: the file is shorter than its header says, or its header is none.
     """
     size = path.stat().st_size
-    with path.open("rb") as file:
+    with readable(path), path.open("rb") as file:
         length = struct.unpack("<Q", file.read(8))[0] if size >= 8 else size
         if 8 + length > size:
             raise ValueError(f"{path.name}: the header is cut off")
-        return json.loads(file.read(length)), 8 + length
+        if length > HEADER:
+            raise ValueError(f"{path.name}: a header of {length} bytes, more than {HEADER}")
+        header = json.loads(file.read(length))
+        if not isinstance(header, dict):
+            raise ValueError(f"{path.name}: the header is no JSON object")
+        return header, 8 + length
 
 
 def safetensors_pieces(path: Path) -> Iterator[Piece]:
     """Yield the tensors of a safetensors file.
 
     Raises:
-        ValueError: header and file size contradict each other.
+        ValueError: header and file size contradict each other, or the header makes no sense.
     """
+    with readable(path):
+        yield from _tensors(path)
+
+
+def _tensors(path: Path) -> Iterator[Piece]:
     header, start = safetensors_header(path)
     header.pop("__metadata__", None)
     end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
@@ -51,6 +104,8 @@ def safetensors_pieces(path: Path) -> Iterator[Piece]:
     with path.open("rb") as file:
         for name, entry in sorted(header.items()):
             first, last = entry["data_offsets"]
+            if not 0 <= first <= last:
+                raise ValueError(f"{path.name}: {name} reaches from {first} to {last}")
             file.seek(start + first)
             content = xxhash.xxh3_128_hexdigest(file.read(last - first))
             kind = f"{entry['dtype']}{entry['shape']}"
@@ -61,31 +116,48 @@ def safetensors_metadata(path: Path) -> dict[str, str]:
     """Return the metadata of a safetensors file by name; values are JSON with sorted keys."""
     header, _ = safetensors_header(path)
     metadata = header.get("__metadata__", {})
-    return {f"{path.name}#{name}": _canonical(value) for name, value in metadata.items()}
+    with readable(path):
+        return {f"{path.name}#{name}": _canonical(value) for name, value in metadata.items()}
 
 
 def _canonical(text: str) -> str:
     try:
         return json.dumps(json.loads(text), sort_keys=True)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
 def torch_pieces(path: Path) -> Iterator[Piece]:
-    """Yield the storages of a file of `torch.save`, in the order of their numbers."""
-    with zipfile.ZipFile(path) as archive:
+    """Yield the storages of a file of `torch.save`, in the order of their numbers.
+
+    Raises:
+        ValueError: the archive is damaged, or an entry is compressed, as a bomb is.
+    """
+    with readable(path), zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():
             inside = entry.filename.partition("/")[2]
             if inside.startswith("data/"):
-                content = xxhash.xxh3_128_hexdigest(archive.read(entry))
+                content = xxhash.xxh3_128_hexdigest(_stored(archive, entry))
                 yield Piece(f"{path.name}/{inside}", entry.file_size, content)
 
 
 def torch_globals(path: Path) -> str:
-    """Return the classes and functions that a file of `torch.save` names, unexecuted."""
-    with zipfile.ZipFile(path) as archive:
-        names = [name for name in archive.namelist() if name.endswith("/data.pkl")]
-        return " ".join(sorted({each for name in names for each in _globals(archive.read(name))}))
+    """Return the classes and functions that a file of `torch.save` names, unexecuted.
+
+    Raises:
+        ValueError: see `torch_pieces`.
+    """
+    with readable(path), zipfile.ZipFile(path) as archive:
+        pickles = [each for each in archive.infolist() if each.filename.endswith("/data.pkl")]
+        named = (name for each in pickles for name in _globals(_stored(archive, each)))
+        return " ".join(sorted(set(named)))
+
+
+def _stored(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    """Read an entry that is as long as it says."""
+    if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
+        raise ValueError(f"{entry.filename} is compressed, which torch.save never does")
+    return archive.read(entry)
 
 
 @lru_cache(maxsize=256)  # shards are many, and equal models have equal pickles

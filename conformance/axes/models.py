@@ -7,10 +7,11 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import blake2b
+from math import prod
 from pathlib import Path
 from typing import Any
 
-from conformance.axes.base import Subject
+from conformance.axes.base import Size, Subject
 from conformance.errors import UsageError
 
 _PACKAGE = Path(__file__).parents[1]
@@ -67,6 +68,16 @@ def _construct(subject: Subject, buffers_on_meta: bool) -> Any:
         return model_class(**model_config(subject)).eval()
 
 
+def build_unfilled(subject: Subject) -> Any:
+    """Build the subject's model with parameters on the meta device and buffers on CPU.
+
+    Raises:
+        UsageError: the subject has no config file.
+        UnavailableError: the installed diffusers lacks the model class.
+    """
+    return _construct(subject, buffers_on_meta=False)
+
+
 def build_meta(subject: Subject) -> Any:
     """Build the subject's model on the meta device: names, shapes and dtypes, no memory.
 
@@ -95,11 +106,16 @@ def weight(name: str, shape: tuple[int, ...], seed: int) -> Any:
     digest = blake2b(f"{seed}:{name}".encode(), digest_size=7).digest()
     generator = torch.Generator("cpu").manual_seed(int.from_bytes(digest, "big"))
     values = torch.randn(shape, generator=generator, dtype=torch.bfloat16)
+    factor, middle = spread(name, shape)
+    values.mul_(factor)
+    return values.add_(middle) if middle else values
+
+
+def spread(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
+    """Return the standard deviation and the mean of the parameter of this name; see `weight`."""
     if len(shape) > 1:
-        return values.mul_((values.numel() / shape[0]) ** -0.5)
-    if name.endswith("weight"):
-        return values.mul_(NORM_SPREAD).add_(1)
-    return values.mul_(BIAS_SPREAD)
+        return (prod(shape) / shape[0]) ** -0.5, 0.0
+    return (NORM_SPREAD, 1.0) if name.endswith("weight") else (BIAS_SPREAD, 0.0)
 
 
 def build(subject: Subject, seed: int = 0) -> Any:
@@ -112,19 +128,29 @@ def build(subject: Subject, seed: int = 0) -> Any:
         UsageError: the subject has no config file.
         UnavailableError: the installed diffusers lacks the model class.
     """
-    model = _construct(subject, buffers_on_meta=False)
+    model = build_unfilled(subject)
     weights = {
         name: weight(name, tuple(parameter.shape), seed)
         for name, parameter in model.named_parameters()
     }
     # Not strict: persistent buffers keep the values that the constructor gave them.
-    model.load_state_dict(weights, strict=False, assign=True)
+    model.load_state_dict({**weights, **_stored_buffers(model)}, strict=False, assign=True)
     return model
 
 
+def _stored_buffers(model: Any) -> dict[str, Any]:
+    """Return the persistent buffers in bfloat16, as `from_pretrained(torch_dtype=...)` does."""
+    stored = model.state_dict().keys()
+    named = ((name, buffer) for name, buffer in model.named_buffers() if name in stored)
+    return {name: buffer.bfloat16() for name, buffer in named if buffer.is_floating_point()}
+
+
 def inputs(subject: Subject, seed: int = 0) -> dict[str, Any]:
-    """Build the keyword arguments of one forward pass, on CPU; equal seeds give equal bits."""
-    return subject.family.inputs(model_config(subject), seed)
+    """Build the keyword arguments of one forward pass, on CPU; equal seeds give equal bits.
+
+    Of a model of published dimensions the sequence is short.
+    """
+    return subject.family.inputs(model_config(subject), seed, short=subject.size is Size.FULL)
 
 
 def forward(model: Any, arguments: Mapping[str, Any]) -> Any:

@@ -7,8 +7,11 @@ from typing import Any
 
 from conformance.axes.base import Device, Format
 from conformance.axes.files import Contents
+from conformance.axes.source import FormatScript
 
 SINGLE = "1000GB"
+SHARDS = (10, 2)
+"""Shard limits in GB that people use; the first is the default of diffusers."""
 
 
 def single_and_sharded(
@@ -18,12 +21,32 @@ def single_and_sharded(
     *,
     safetensors: bool,
     options: Mapping[str, Any],
-) -> tuple[Format, Format]:
-    """Return the two formats of `save_pretrained(**options)`."""
+) -> tuple[Format, ...]:
+    """Return the formats of `save_pretrained(**options)`: single, and by shard limit."""
     load = partial(_load, use_safetensors=safetensors)
     save, save_shards = (partial(_save, options=options, sharded=each) for each in (False, True))
+    limited = (
+        Format(
+            f"{name}-sharded-{gigabytes}gb",
+            f"the same with `max_shard_size='{gigabytes}GB'`",
+            save_shards,
+            load,
+            read,
+            sharded=True,
+            shard_bytes=gigabytes * 10**9,
+        )
+        for gigabytes in SHARDS
+    )
     return (
-        Format(name, title, save, load, read, crosses=True),
+        Format(
+            name,
+            title,
+            save,
+            load,
+            read,
+            crosses=True,
+            script=_script(safetensors, options),
+        ),
         Format(
             f"{name}-sharded",
             "the same with a small `max_shard_size`",
@@ -32,6 +55,20 @@ def single_and_sharded(
             read,
             sharded=True,
             splits_weights=safetensors,
+            script=_script(safetensors, {**options, "max_shard_size": "{limit}"}),
+        ),
+        *limited,
+    )
+
+
+def _script(safetensors: bool, options: Mapping[str, Any]) -> FormatScript:
+    arguments = ", ".join(["directory", *(f"{name}={value!r}" for name, value in options.items())])
+    return FormatScript(
+        save=f"model.save_pretrained({arguments})",
+        load=(
+            "loaded = {model}.from_pretrained(\n"
+            f"    directory, torch_dtype=torch.bfloat16, use_safetensors={safetensors}"
+            "{placed}\n)"
         ),
     )
 

@@ -10,15 +10,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from conformance.case import default_cases, select
+from conformance.case import Case, default_cases, select
 from conformance.errors import UsageError
+from conformance.selection import marker_names
 
-COLLECTED = re.compile(r"(\d+) tests collected")
+COLLECTED = re.compile(r"(\d+) tests? collected in ([\d.]+)s")
 TORCH_IMPORTED = "torch was imported"
 COLLECT = (
-    "import sys, pytest; code = pytest.main(['--collect-only', '-q', '--pyargs',"
-    f" 'conformance.suite']); print('{TORCH_IMPORTED}' if 'torch' in sys.modules else '')"
+    "import sys, pytest; code = pytest.main(['--collect-only', '-q', *sys.argv[1:]]);"
+    f" print('{TORCH_IMPORTED}' if 'torch' in sys.modules else ''); sys.exit(code)"
 )
+PLAIN = """
+import pytest
+
+MARKS = [getattr(pytest.mark, name) for name in {marks!r}]
+CASES = [pytest.param(name, id=name, marks=MARKS) for name in {names!r}]
+
+@pytest.mark.parametrize("case", CASES)
+def test_comes_back_as_saved(case):
+    pass
+"""
+"""As many tests with as many markers, without the suite: what pytest itself takes."""
+ASKED = 2000
 
 
 @dataclass(frozen=True)
@@ -49,7 +62,7 @@ def measure(globs: Sequence[str], runs: int, tell: Callable[[str], None]) -> lis
             tell(f"run {number}: suite, -n {workers}")
             times.append(_suite(workers, globs))
     tell("collection")
-    return [*_figures(count, bare, suite), *_collection()]
+    return [*_figures(count, bare, suite), *_collection(runs)]
 
 
 def _figures(
@@ -68,20 +81,56 @@ def _figures(
     ]
 
 
-def _collection() -> list[Figure]:
-    seconds, output = _timed([sys.executable, "-c", COLLECT])
+def _collection(runs: int) -> list[Figure]:
+    """Measure what stands before the first case: with the start of Python and of pytest in it."""
+    with tempfile.TemporaryDirectory() as directory:
+        plain = Path(directory) / "test_plain.py"
+        plain.write_text(_plain(default_cases()), encoding="utf-8")
+        ours = ("--pyargs", "conformance.suite")
+        one = (*ours, "--select", default_cases()[0].id)
+        theirs = ("-p", "no:conformance", "--rootdir", directory, str(plain))
+        parts = [[_collect(part) for part in (ours, one, theirs)] for _ in range(runs)]
+    count = parts[0][0].count
+    whole, start, floor = (median(each.whole for each in part) for part in zip(*parts, strict=True))
+    counted = median(ours.counted for ours, _, _ in parts)
+    return [
+        Figure(f"collecting {count} cases", whole, "s", "no torch import"),
+        Figure("  of which the start, and one case", start, "s", "for comparison"),
+        Figure("  as many plain tests, no suite", floor, "s", "the floor, pytest's own"),
+        Figure("  as pytest counts, without start", counted, "s", "for comparison"),
+        Figure(f"collecting, for {ASKED} cases", _for(ASKED, whole, start, count), "s", "under 1"),
+    ]
+
+
+def _for(asked: int, whole: float, start: float, count: int) -> float:
+    """Return what so many cases take: the start once, and the rest in proportion.
+
+    >>> _for(2000, whole=3.0, start=1.0, count=4000)
+    2.0
+    """
+    return start + (whole - start) * asked / count
+
+
+@dataclass(frozen=True)
+class _Collected:
+    count: int
+    whole: float
+    counted: float
+
+
+def _collect(arguments: Sequence[str]) -> _Collected:
+    seconds, output = _timed([sys.executable, "-c", COLLECT, *arguments])
     if TORCH_IMPORTED in output:
         raise UsageError("collection imported torch; an axis module imports it at its top")
     found = COLLECTED.search(output)
-    count = int(found[1]) if found else 0
-    if not count:
+    if not found:
         raise UsageError(f"nothing was collected: {output[-300:]}")
-    floor, _ = _timed([sys.executable, "-c", "import pytest"])
-    return [
-        Figure(f"collecting {count} cases", seconds, "s", "no torch import"),
-        Figure("collecting, for 2,000 cases", seconds * 2000 / count, "s", "under 1"),
-        Figure("importing pytest alone", floor, "s", "a floor of collecting"),
-    ]
+    return _Collected(int(found[1]), seconds, float(found[2]))
+
+
+def _plain(cases: Sequence[Case]) -> str:
+    marks = marker_names(cases[0])
+    return PLAIN.format(marks=marks, names=[case.id for case in cases])
 
 
 def _bare(calls: str, globs: Sequence[str]) -> float:

@@ -1,8 +1,10 @@
 """`conformance bench`."""
 
 import json
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -14,11 +16,15 @@ from conformance.axes.base import Device
 from conformance.bench import model as models
 from conformance.bench import shown
 from conformance.bench.benched import NONE
-from conformance.bench.suite import measure
+from conformance.bench.gate import measure as measure_gate
+from conformance.bench.report import measure as measure_report
+from conformance.bench.suite import Figure, measure
+from conformance.commands.complete import Globs, environments
 from conformance.commands.options import AsJson
 from conformance.errors import UsageError
 from conformance.judging.summary import ExitCode
 from conformance.report import text
+from conformance.report.browser import missing
 
 app = typer.Typer(
     help="Measure what the suite costs, and what a quantized model gives.", no_args_is_help=True
@@ -42,6 +48,44 @@ def suite(
     """Time whole runs against a bare script that makes the same library calls."""
     notes = text.console(stderr=True)
     figures = measure(globs or ["*"], runs, lambda note: notes.print(note, highlight=False))
+    _show(figures, as_json=as_json)
+
+
+@app.command(epilog="Example: [bold]conformance bench report --cases 2000[/]")
+def report(
+    cases: Annotated[int, typer.Option(min=1, help="Cases in the report.")] = 2000,
+    runs: Annotated[int, typer.Option(min=1, help="Runs of each part; medians are shown.")] = 3,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Time the HTML report of made-up results, and in Chromium where there is one."""
+    _show(measure_report(cases, runs), as_json=as_json)
+    if lacking := missing():
+        note = f"not measured in a browser: {lacking}"
+        text.show(text.console(stderr=True), text.line(note))
+
+
+@app.command(
+    epilog="Example: [bold]conformance bench gate --baseline torchao0.17.0 "
+    "--candidate torchao0.18.0 -s 'flux-tiny.int8*.cpu'[/]"
+)
+def gate(
+    baseline: Annotated[
+        str, typer.Option(metavar="ENV", help="As in `gate`.", autocompletion=environments)
+    ],
+    candidate: Annotated[
+        str, typer.Option(metavar="ENV", help="As in `gate`.", autocompletion=environments)
+    ],
+    globs: Globs = None,
+    workers: Annotated[int, typer.Option("-n", min=1, help="Engines at work in each run.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Time a gate, with its exchange, against plain runs of both sides one after the other."""
+    notes = text.console(stderr=True)
+    tell = partial(notes.print, highlight=False)
+    _show(measure_gate((baseline, candidate), globs or (), workers, tell), as_json=as_json)
+
+
+def _show(figures: Iterable[Figure], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps([asdict(each) for each in figures], indent=1))
         return

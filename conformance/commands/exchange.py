@@ -13,6 +13,7 @@ import typer
 from conformance.case import Case, find, select
 from conformance.commands.complete import Globs, environments, writers
 from conformance.commands.options import AsJson, EnvironmentsFile
+from conformance.commands.report import exchange_report
 from conformance.judging.exchange import Cell
 from conformance.judging.exchange_results import (
     ExchangeHeader,
@@ -115,8 +116,10 @@ def run(
             timeout,
         )
         interrupted = _write(plan, results, resume=resume)
-    _show(read_exchange(results), results, as_json)
-    raise typer.Exit(_exit_code(read_exchange(results), interrupted=interrupted))
+    read = read_exchange(results)
+    _show(read, results, as_json)
+    text.show(err if as_json else out, text.line(exchange_report(read, results)))
+    raise typer.Exit(_exit_code(read, interrupted=interrupted))
 
 
 def show(results: Annotated[Path, typer.Argument(metavar="FILE")], as_json: AsJson = False) -> None:

@@ -16,6 +16,7 @@ from conformance.commands.complete import Globs, Markers, environments
 from conformance.commands.gate_checkpoint import NotReadyError, Wanted, gate_checkpoints
 from conformance.commands.making import made_ready
 from conformance.commands.options import AsJson, EnvironmentsFile
+from conformance.commands.report import gate_report
 from conformance.errors import UsageError
 from conformance.judging.comparison import Comparison, Decision, Side, compare
 from conformance.judging.summary import ExitCode
@@ -210,6 +211,7 @@ def _tell(gate: Gate, found: Comparison, *, as_json: bool, self_check: bool) -> 
         text.show(text.console(), Group(shown, *ending(found, gate.files, gate.seconds)))
     write_whole(gate.directory / ANSWER, f"{answer}\n".encode())
     write_whole(gate.directory / SUMMARY, markdown(found).encode())
+    text.show(text.console(stderr=as_json), text.line(gate_report(found, gate.directory)))
     raise typer.Exit(decision.exit_code)
 
 

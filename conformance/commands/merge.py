@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from conformance.case import all_cases, default_cases
+from conformance.commands.report import run_report
 from conformance.errors import UsageError
 from conformance.judging.expectations import active, load_expectations, packaged
 from conformance.judging.parts import merged_header
@@ -53,6 +54,8 @@ def command(
         out = text.console()
         text.show(out, text.summary(session.tally, session.causes, unused, planned=header.planned))
         text.show(out, text.line(f"\nresults: {output}"))
+    place = run_report(output, expectations or ())
+    text.show(text.console(stderr=as_json), text.line(place))
     raise typer.Exit(exit_code(session.tally, unused))
 
 

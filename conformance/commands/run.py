@@ -1,19 +1,24 @@
 """`conformance run`."""
 
+import time
+from collections.abc import Callable
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from conformance.case import default_cases
 from conformance.commands.complete import Globs, Markers
+from conformance.commands.report import run_report
 from conformance.judging.results import Selection
 from conformance.judging.summary import exit_code
-from conformance.report import text
+from conformance.report import large, text
 from conformance.roundtrip.disk import require_space
 from conformance.roundtrip.engine import TIMEOUT
 from conformance.roundtrip.gallery import Gallery
+from conformance.roundtrip.outcome import Progress
 from conformance.runner import run_cases
 from conformance.selection import chosen, part
 from conformance.session import Session, current_expectations, open_results, resume_results
@@ -29,6 +34,7 @@ EPILOG = """Examples:
 
 [bold]conformance run --marker small[/]  (size ratios)
 
+[bold]conformance run -m full -s 'flux-schnell.*'[/]  (11.9 G parameters; `conformance plan` first)
 [bold]conformance run --marker pipeline --pictures pictures[/]  (whole pipelines, to look at)
 
 [bold]conformance run --results results.jsonl --resume[/]  (after Ctrl-C or a crash)
@@ -36,11 +42,39 @@ EPILOG = """Examples:
 [bold]conformance run --shard 2/4 --results shard-2.jsonl[/]  (then `conformance merge`)
 
 Exit codes: 0 as expected, 1 not as expected, 2 usage, 3 inconclusive."""
+LOG_SECONDS = 10.0
+"""Between two lines of progress of a large case, likewise."""
 LOG_LINES = 20
 """Lines of progress in a log that is no terminal."""
 
 out = text.console()
 err = text.console(stderr=True)
+
+
+@dataclass
+class Watcher:
+    """Shows how far large cases are: in the bar, or now and then as a line of a log."""
+
+    bar: Any
+    console: Any
+    clock: Callable[[], float] = time.monotonic
+    _task: Any = None
+    _part: tuple[str, str] = ("", "")
+    _began: float = 0.0
+    _told: float = 0.0
+
+    def __call__(self, case: str, now: Progress) -> None:
+        """Show it."""
+        if (case, now.part) != self._part:
+            self._part, self._began = (case, now.part), self.clock()
+            if self._task is not None:
+                self.bar.remove_task(self._task)
+            total = now.total or None
+            self._task = self.bar.add_task(f"{case} {now.part}", total=total, bytes=True)
+        self.bar.update(self._task, completed=now.done)
+        if not self.console.is_terminal and self.clock() - self._told >= LOG_SECONDS:
+            self._told = self.clock()
+            self.console.print(large.progress_line(case, now, self.clock() - self._began))
 
 
 def command(
@@ -92,6 +126,7 @@ def command(
     state = "partial results" if interrupted else "results"
     go_on = "; the same command with --resume goes on" if interrupted else ""
     text.show(out, text.line(f"\n{state}: {results}{go_on}"))
+    text.show(out, text.line(run_report(results, expectations or ())))
     raise typer.Exit(exit_code(session.tally, writer.unused, complete=not interrupted))
 
 
@@ -101,8 +136,10 @@ def _run_all(session: Session, workers: int, timeout: float, gallery: Gallery | 
     reporter = text.Reporter()
     # Reports printed beside a bar on the same terminal must go through the console of the bar.
     terminal = out if out.is_terminal else err
-    outcomes = run_cases(session.remaining, workers, timeout, gallery)
-    with closing(outcomes), text.progress(terminal) as bar:
+    bar = text.progress(terminal)
+    watcher = Watcher(bar, terminal)
+    outcomes = run_cases(session.remaining, workers, timeout, watcher, gallery)
+    with closing(outcomes), bar:
         task = bar.add_task("cases", total=total, completed=done)
         for number, outcome in enumerate(outcomes, start=done + 1):
             judgement = session.add(require_space(outcome))

@@ -105,11 +105,6 @@ class Defect:
         """Everything that was measured to be said."""
         return tuple(sample for part in self.parts for sample in part.measured.samples)
 
-    @property
-    def reproducible(self) -> str:
-        """A case that shows it under the newest versions; empty when none was measured."""
-        return self.samples[0].case if self.samples else ""
-
 
 def load_groups(path: Path | Traversable, known: Collection[str]) -> tuple[Group, ...]:
     """Read which expectations are one defect.

@@ -17,6 +17,8 @@ LEAST = 0.6
 """Share of the words, rare ones counting most, that an entry must hold to be near."""
 COMPARED = 1200
 """Characters of two signatures that are compared: difflib takes quadratic time."""
+OTHER_TYPE = 0.5
+"""Weight of a type of exception that an entry does not have; of a word that it alone has: 1."""
 WORDS = 60
 """Words of a text that are looked for."""
 _WORD = re.compile(r"[A-Za-z_]{4,}")
@@ -64,7 +66,7 @@ def explain(text: str, defects: Iterable[Defect]) -> tuple[Answer, ...]:
     said = raised_in(text)
     found = [(each, how) for each in defects if (how := _how(text, said, each)) is not None]
     if not found:
-        return _near(said[-1].signature if said else text, defects)
+        return _near(text, said, defects)
     best = max(how for _, how in found)
     answers = [Answer(each, how, _close(text, said, each)) for each, how in found if how is best]
     return tuple(sorted(answers, key=lambda answer: answer.rank, reverse=True))
@@ -135,13 +137,18 @@ def _ratio(one: str, other: str) -> float:
     return min(round(matcher.ratio(), 6), 0.999999)
 
 
-def _near(text: str, defects: Sequence[Defect]) -> tuple[Answer, ...]:
-    """Find entries that hold most of the words, also misspelt ones."""
+def _near(text: str, said: Sequence[Raised], defects: Sequence[Defect]) -> tuple[Answer, ...]:
+    """Find entries that hold most of the words, also misspelt ones.
+
+    Of an exception the words of its message are looked for; its type is missing everywhere: an
+    entry of that type with that message would have been found before.
+    """
+    text = signature(said[-1].message) if said else text
     vocabularies = [_vocabulary(each) for each in defects]
     holders = Counter(word for words in vocabularies for word in words)
     asked = {_nearest(word, holders) for word in _words(text)[:WORDS]}
     weights = {word: 1 / holders[word] if word in holders else 1.0 for word in asked}
-    whole = sum(weights.values())
+    whole = sum(weights.values()) + (OTHER_TYPE if said else 0.0)
     shares = [
         sum(weight for word, weight in weights.items() if word in words) / whole if whole else 0.0
         for words in vocabularies

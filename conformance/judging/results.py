@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, TypeVar
 from conformance import __version__
 from conformance.errors import UsageError
 from conformance.judging.judge import Judgement
+from conformance.judging.packed import text_of
 from conformance.judging.summary import Tally, tally
 from conformance.roundtrip.outcome import Outcome
 from conformance.shard import Shard
@@ -321,7 +322,7 @@ def _decoded(data: Mapping[str, Any]) -> Outcome:
 
 def _read_lines(path: Path) -> list[dict[str, Any]]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = text_of(path).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(

@@ -19,10 +19,13 @@ _TENSOR_NAME = (
     r"\.(?:\d+(?:\.\w+)*|weight|bias|scale|qdata|zero_point)\b"
 )
 
-_PLACEHOLDERS: tuple[tuple[str, str], ...] = (
+_PATHS: tuple[tuple[str, str], ...] = (
     # A quoted path may hold spaces; one without quotes ends at the first.
     (r"""(?<!\w)(['"`])(?:~|\.{1,2})?/(?!/)[^'"`]*\1""", r"\1<path>\1"),
     (r"""(?<![\w/<.~])(?:~|\.{1,2})?/(?!/)[^\s'"`,;:()<>\[\]{}]+""", "<path>"),
+)
+_PLACEHOLDERS: tuple[tuple[str, str], ...] = (
+    *_PATHS,
     (r"\b0x[0-9a-fA-F]+", "<address>"),
     (r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "<id>"),
     (r"\b(?=[0-9a-f]*[a-f])(?=[a-f]*[0-9])[0-9a-f]{16,}\b", "<id>"),
@@ -54,6 +57,14 @@ def signature(text: str) -> str:
     while (shorter := _one_pass(text)) != text:
         text = shorter
     return text
+
+
+def without_paths(text: str) -> str:
+    """Return the text with `<path>` for every path, line by line; it has the same signature."""
+    lines = text.splitlines(keepends=True)
+    for pattern, placeholder in _PATHS:
+        lines = [re.sub(pattern, placeholder, line) for line in lines]
+    return "".join(lines)
 
 
 def _one_pass(text: str) -> str:

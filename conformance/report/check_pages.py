@@ -3,6 +3,7 @@
 import importlib
 
 from conformance.roundtrip.checks import all_checks
+from conformance.roundtrip.evidence import Check
 
 
 def check_pages() -> str:
@@ -13,11 +14,15 @@ def check_pages() -> str:
         " when weights and outputs are equal all the same, and `corrupt` when they need not be.",
     ]
     for check in all_checks():
-        module = importlib.import_module(check.run.__module__)
-        parts.append(f"## {check.name}")
-        parts.append(f"Stage {check.stage}, {check.side} side, {check.harm}.")
-        parts.append((module.__doc__ or "").strip())
+        parts += [f"## {check.name}", *check_text(check)]
     return "\n\n".join(parts) + "\n"
+
+
+def check_text(check: Check) -> tuple[str, str]:
+    """Return two paragraphs: where the check stands, and what it asks."""
+    module = importlib.import_module(check.run.__module__)
+    where = f"Stage {check.stage}, {check.side} side, {check.harm}."
+    return where, (module.__doc__ or "").strip()
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from conformance.judging.defects import Defect, Part, Workaround
 from conformance.judging.expectations import NONE_FOUND
 from conformance.report import text
 from conformance.report.catalogue import defects, measurements
+from conformance.report.repro.choose import example
 
 NONE_MEASURED = "none measured"
 KEY = 120
@@ -21,13 +22,18 @@ SHOWN = 3
 """Different messages of one expectation on the page."""
 
 
-def repro(case: str) -> str:
-    """Return the command that shows the defect by this case."""
+def repro(defect: Defect) -> str:
+    """Return the command that shows a defect; empty where nothing was measured."""
+    part = next((each for each in defect.parts if each.measured.samples), None)
+    if part is None:
+        return ""
+    case, expectation = part.measured.samples[0].case, part.expectation
     if case.endswith(".py"):
         return f"python {case}"
     name, _, reading = case.partition("@")
     if not reading:
-        return text.rerun_command(case)
+        shown = example(expectation)
+        return f"conformance repro {shown.id if shown else case} --defect {expectation.name}"
     return f"conformance exchange -w golden -r ENV -s {name}"
 
 
@@ -77,7 +83,7 @@ def to_json(defect: Defect) -> dict[str, Any]:
         ],
         "issues": list(defect.issues),
         "searched": list(defect.searched),
-        "repro": repro(defect.reproducible) if defect.reproducible else "",
+        "repro": repro(defect),
     }
 
 
@@ -101,8 +107,8 @@ def entry(defect: Defect, versions: Mapping[str, str]) -> Group:
     parts.append(Text())
     parts += [_field("workaround", each) for each in _ways_around(defect)]
     parts += [_field("upstream", each) for each in _upstream(defect)]
-    if defect.reproducible:
-        parts.append(_field("repro", repro(defect.reproducible)))
+    if command := repro(defect):
+        parts.append(_field("repro", command))
     return Group(*parts)
 
 
@@ -169,8 +175,8 @@ def _section(defect: Defect) -> str:
         parts += [f"```text\n{each}\n```" for each in _messages(part)]
     parts.append("\n".join(f"- Workaround: {_marked(each)}" for each in _ways_around(defect)))
     parts.append("\n".join(f"- Upstream: {_linked(each)}" for each in _upstream(defect)))
-    if defect.reproducible:
-        parts.append(f"- Repro: `{repro(defect.reproducible)}`")
+    if command := repro(defect):
+        parts.append(f"- Repro: `{command}`")
     return "\n\n".join(parts)
 
 

@@ -8,7 +8,16 @@ from typing import Literal
 
 from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -26,6 +35,10 @@ CASES_SHOWN = 3
 CAUSE_LENGTH = 240
 ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~])?")
 """Begins what colours a text, or moves about on a terminal."""
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""Rings, overwrites a line, ends one where no line ends, or turns the writing direction."""
+COMMAND = re.compile(r"^(\s*):(?=:)|##(?=\[)", re.MULTILINE)
+"""Begins a line that a CI service obeys: `::add-mask::`, `##[group]`."""
 
 COLOURS = {
     Verdict.PASS: "green",
@@ -85,8 +98,12 @@ def line(text: str, style: str = "") -> Text:
 
 
 def printable(text: str) -> str:
-    """Leave out what would control a terminal, or could not be written: libraries say anything."""
-    return ESCAPE.sub("", text).encode("utf-8", "replace").decode("utf-8")
+    """Leave out what would control a terminal, or could not be written: libraries say anything.
+
+    What a CI service would obey gets a space, and is only read.
+    """
+    shown = CONTROL.sub("", ESCAPE.sub("", text))
+    return COMMAND.sub(r"\g<0> ", shown).encode("utf-8", "replace").decode("utf-8")
 
 
 def rerun_command(case_id: str) -> str:
@@ -294,12 +311,21 @@ def summary(
     return Group(*parts, *causes_list(causes, skipped))
 
 
+class Amount(ProgressColumn):
+    """How much of a task is done: bytes, for a task with the field `bytes`, or things."""
+
+    def render(self, task: Task) -> Text:
+        """Render it."""
+        column = DownloadColumn() if task.fields.get("bytes") else MofNCompleteColumn()
+        return column.render(task)
+
+
 def progress(where: Console) -> Progress:
     """Return a progress bar; in a log that is no terminal it stays silent."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        Amount(),
         TimeRemainingColumn(),
         console=where,
         disable=not where.is_terminal,

@@ -25,6 +25,7 @@ SAFETENSORS = (".safetensors",)
 PICKLES = (".bin", ".pt", ".pth")
 CHUNK = 2**24
 """Bytes of a file in memory at a time."""
+INDEX = ".index.json"
 CHECKPOINT = "checkpoint"
 """The directory of a checkpoint that the suite wrote; its record lies beside it."""
 BESIDE = ".record.json"
@@ -110,11 +111,32 @@ def checkpoint_at(path: Path) -> Checkpoint:
         raise UsageError(f"{path} is a pipeline; name one of its models: {path / 'transformer'}")
     there = [path] if path.is_file() else sorted(path.iterdir())
     files = tuple(each for each in there if _belongs(each))
+    for each in files:
+        if each.name.endswith(INDEX):
+            stays_inside(each)
     safe = tuple(each for each in files if each.suffix in SAFETENSORS)
     weights = safe or tuple(each for each in files if each.suffix in PICKLES)
     if not weights:
         raise UsageError(f"{path} holds no weight files; give the directory that holds them")
     return Checkpoint(path, files, weights, _config(path))
+
+
+def stays_inside(index: Path) -> None:
+    """See that an index of shards names nothing but files beside it: a loader opens what it names.
+
+    Raises:
+        UsageError: it names another place, or is no index.
+    """
+    try:
+        names = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UsageError(f"{index} is no index of shards ({error!r}); restore it") from None
+    for name in names:
+        if not isinstance(name, str) or name in ("", ".", "..") or "/" in name or "\\" in name:
+            raise UsageError(
+                f"{index} names {name!r}, which is no file beside it; do not load it, "
+                "and ask its source for another"
+            )
 
 
 def whole(path: Path) -> Path:
@@ -178,7 +200,7 @@ def contents(weights: tuple[Path, ...], tell: Tell = lambda _: None) -> Contents
     """Return what weight files hold, one tensor in memory at a time.
 
     Raises:
-        ValueError, BadZipFile: a file is damaged.
+        ValueError: a file is damaged.
     """
     found: list[Piece] = []
     notes: dict[str, str] = {}
@@ -236,7 +258,7 @@ def _change(path: Path | None, name: str, record: Record, *, is_new: bool) -> st
 def _within(path: Path, name: str, record: Record) -> str:
     try:
         now = contents((path,)).digests
-    except (ValueError, KeyError, zipfile.BadZipFile) as error:
+    except ValueError as error:
         return f"it is damaged ({error})"
     of_file = (f"{name}/", f"{name}#")
     before = {key: each for key, each in record.digests.items() if key.startswith(of_file)}

@@ -12,20 +12,28 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from conformance.axes.base import Size
 from conformance.case import Case
 from conformance.errors import UsageError
 from conformance.roundtrip import worker
 from conformance.roundtrip.gallery import Gallery
 from conformance.roundtrip.merge import merge, worth_reading
-from conformance.roundtrip.outcome import NoResult, NoResultKind, Outcome, Stage
+from conformance.roundtrip.outcome import NoResult, NoResultKind, Outcome, Progress, Stage
+from conformance.roundtrip.premises import Premises, one_large_case
 
 UNSPENT = ""
 TIMEOUT = 300.0
 """Seconds that a worker may take for one case."""
+SECONDS_PER_PARAMETER = 6e-8
+"""More of them for a large model: one of 10 G parameters gets ten minutes."""
+Told = Callable[[Progress], None]
 
 
 def start_method() -> str:
@@ -44,12 +52,31 @@ def context(*preload: str) -> Any:
     return chosen
 
 
+def is_large(case: Case) -> bool:
+    """Does the case need most of a machine?"""
+    return case.subject.size is Size.FULL
+
+
+def patience(case: Case) -> float:
+    """Return the seconds that a case may take beyond the limit, by the size of its model."""
+    return case.subject.parameters * SECONDS_PER_PARAMETER if is_large(case) else 0.0
+
+
 class EndedError(Exception):
     """A worker died or took too long."""
 
     def __init__(self, no_result: NoResult) -> None:
         super().__init__(no_result.reason)
         self.no_result = no_result
+
+
+def explained(ended: EndedError) -> EndedError:
+    """Say of a large case what it usually means when the process was killed."""
+    what = ended.no_result
+    if not what.reason.endswith(signal.SIGKILL.name):
+        return ended
+    reason = f"{what.reason}: the system does so when memory runs out"
+    return EndedError(replace(what, reason=reason))
 
 
 class Worker:
@@ -66,16 +93,18 @@ class Worker:
         self.spent = False
         """Has it imported something while it worked?"""
 
-    def outcome(self, timeout: float) -> Outcome:
-        """Wait for the outcome of the case that the worker has.
+    def outcome(self, timeout: float, told: Told = lambda _: None) -> Outcome:
+        """Wait for the outcome of the case that the worker has; `told` hears how far it is.
 
         Raises:
             EndedError: it died by a signal or took longer than `timeout` seconds.
             UsageError: the libraries under test do not import.
         """
         deadline, stage = time.monotonic() + timeout, None
-        while isinstance(message := self.receive(deadline - time.monotonic(), stage), str):
-            if message == worker.SPENT:
+        while not isinstance(message := self.receive(deadline - time.monotonic(), stage), dict):
+            if isinstance(message, Progress):
+                told(message)
+            elif message == worker.SPENT:
                 self.spent = True
             else:
                 stage = Stage(message)
@@ -143,12 +172,16 @@ class Engine:
         timeout: float = TIMEOUT,
         writer: Callable[..., None] = worker.writer,
         reader: Callable[..., None] = worker.reader,
+        told: Callable[[str, Progress], None] = lambda _case, _progress: None,
         gallery: Gallery | None = None,
     ) -> None:
         self.timeout = timeout
         self.gallery = gallery
         self._writer, self._reader = writer, reader
-        self.directory = Path(tempfile.mkdtemp(prefix="conformance-"))
+        self._told = told
+        self._premises = Premises.occupy()
+        self.directory = self._premises.directory
+        self._busy: Worker | None = None
         self._at_work: Worker | None = None
         self._readers: dict[str, Worker] = {}
         self._dismissed: list[Worker] = []
@@ -172,7 +205,12 @@ class Engine:
             self._at_work.close()
         for reader in (*self._readers.values(), *self._dismissed):
             reader.close()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        self._premises.leave()
+
+    def break_off(self) -> None:
+        """Kill the process that works on a case, from another thread: nobody waits for it."""
+        if self._busy is not None:
+            self._busy.process.kill()
 
     def run(self, case: Case) -> Outcome:
         """Run one case in both processes and return what it gave.
@@ -185,17 +223,27 @@ class Engine:
         target = self.directory / f"{self._count}"
         target.mkdir()
         try:
-            same = self._write(case, target)
-            both = merge(same, self._read(case, target)) if worth_reading(same) else same
-            return both if self.gallery is None else self.gallery.hang(both, target)
+            with one_large_case() if is_large(case) else nullcontext():
+                same = self._write(case, target)
+                both = merge(same, self._read(case, target)) if worth_reading(same) else same
+                return both if self.gallery is None else self.gallery.hang(both, target)
         finally:
             shutil.rmtree(target, ignore_errors=True)
+
+    def _answer(self, busy: Worker, case: Case) -> Outcome:
+        self._busy = busy
+        try:
+            return busy.outcome(self.timeout + patience(case), partial(self._told, case.id))
+        except EndedError as ended:
+            raise (explained(ended) if is_large(case) else ended) from None
+        finally:
+            self._busy = None
 
     def _write(self, case: Case, target: Path) -> Outcome:
         writer = self._at_work = self._at_work or self._new_writer()
         writer.send((case.id, str(target)))
         try:
-            return writer.outcome(self.timeout)
+            return self._answer(writer, case)
         except EndedError as ended:
             writer.close()
             self._at_work = None
@@ -213,7 +261,7 @@ class Engine:
         reader = self._reader_for(alike)
         reader.send((case.id, str(target)))
         try:
-            outcome = reader.outcome(self.timeout)
+            outcome = self._answer(reader, case)
         except EndedError as ended:
             reader.close()
             return Outcome(case.id, no_result=ended.no_result)

@@ -43,6 +43,8 @@ class Evidence:
     """Shape by key of the weights of all `torch.nn.Linear`s of the unquantized model."""
     caller: tuple[Any, Any] = (None, None)
     """The caller's quantization config before and after."""
+    layers: Mapping[str, float] = field(default_factory=dict)
+    """SQNR in dB by Linear, of large models; see `streamed.Reference`."""
     reloaded: ModelFacts | None = None
     output: Output | None = None
     sqnr: float | None = None

@@ -3,12 +3,13 @@
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from conformance.errors import UnavailableError
 from conformance.roundtrip.disk import is_full, no_space
+from conformance.roundtrip.footprint import Footprint
 from conformance.roundtrip.outcome import Failure, NoResult, NoResultKind, Reader, Stage, Step
 
 
@@ -34,6 +35,8 @@ class NoResultError(Exception):
 
 # Before the libraries under test are asked to quantize, what breaks is ours or the environment's.
 OURS = frozenset({Stage.RESOLVE, Stage.BUILD})
+NO_MEMORY = ("DefaultCPUAllocator: ", "Cannot allocate memory")
+"""What torch's CPU allocator and the C library say; their errors have no type of their own."""
 
 
 @dataclass
@@ -44,6 +47,14 @@ class Ladder:
     announce: Callable[[Stage], None] = lambda _: None
     """Told of each stage as it begins, so that somebody knows where a process died."""
     steps: list[Step] = field(default_factory=list)
+    footprint: Footprint | None = None
+    """Measures time and memory of the parts of a large case."""
+
+    def part(
+        self, name: str, total: int = 0, done: Callable[[], int] = lambda: 0
+    ) -> AbstractContextManager[None]:
+        """Measure a part of a stage, where the case is large; see `Footprint.part`."""
+        return self.footprint.part(name, total, done) if self.footprint else nullcontext()
 
     @contextmanager
     def stage(self, stage: Stage, directory: Path | None = None) -> Iterator[None]:
@@ -71,7 +82,8 @@ class Ladder:
     def _ended(self, error: Exception, stage: Stage, directory: Path | None) -> Exception:
         text = f"{type(error).__name__}: {error}"
         if out_of_memory(error):
-            return NoResultError(NoResult(NoResultKind.OUT_OF_MEMORY, text, stage))
+            reason = text.splitlines()[0]
+            return NoResultError(NoResult(NoResultKind.OUT_OF_MEMORY, reason, stage))
         if no_space(text) or (directory and is_full(directory)):
             reason = f"No space left on device: {text}"
             return NoResultError(NoResult(NoResultKind.HARNESS_ERROR, reason, stage))
@@ -107,8 +119,12 @@ def ours() -> Iterator[None]:
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Is it Python's or torch's way to say that there is no memory?"""
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    """Is it Python's, torch's or the system's way to say that there is no memory?"""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or any(words in str(error) for words in NO_MEMORY)
+    )
 
 
 def file_sizes(directory: Path) -> dict[str, int]:

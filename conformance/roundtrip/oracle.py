@@ -9,7 +9,7 @@ from conformance.roundtrip.observe import as_bytes, leaves_of
 from conformance.roundtrip.record import ORACLE
 
 LIMIT = 256 * 2**20
-"""Bytes above which no oracle is kept; digests still tell that a tensor differs."""
+"""Bytes above which only the outputs are kept; digests still tell that a tensor differs."""
 
 
 def save_oracle(
@@ -24,16 +24,18 @@ def save_oracle(
     from safetensors.torch import save_file
 
     leaves = {
-        f"{key}/{name}": as_bytes(leaf)
+        f"{key}/{name}": leaf
         for key, (_, tensor) in tensors.items()
         for name, leaf in leaves_of(tensor)
         if not leaf.is_meta
     }
-    kept = {name: as_bytes(each) for name, each in outputs.items() if each is not None}
-    together = {**leaves, **kept}
-    if sum(each.numel() for each in together.values()) <= LIMIT:
+    small = sum(each.numel() * each.element_size() for each in leaves.values()) <= LIMIT
+    kept = {name: each for name, each in outputs.items() if each is not None}
+    together = {**leaves, **kept} if small else kept
+    if together:
         # Entries that share memory are refused by safetensors; the record knows the aliases.
-        save_file({name: each.clone() for name, each in together.items()}, directory / ORACLE)
+        copies = {name: as_bytes(each).clone() for name, each in together.items()}
+        save_file(copies, directory / ORACLE)
 
 
 def oracle_tensor(directory: Path, name: str, like: torch.Tensor) -> torch.Tensor | None:

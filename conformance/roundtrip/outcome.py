@@ -106,6 +106,17 @@ class NoResult:
 
 
 @dataclass(frozen=True)
+class Progress:
+    """How far a part of a large case has come."""
+
+    part: str
+    done: int
+    """Bytes."""
+    total: int
+    """Bytes; 0 where nobody knows."""
+
+
+@dataclass(frozen=True)
 class Step:
     """A stage that was gone through, with its wall time."""
 
@@ -126,7 +137,10 @@ class Outcome:
     storage_only: str = ""
     """Why the output was not judged, or empty when it was."""
     measures: Mapping[str, float] = field(default_factory=dict)
-    """Numbers by name: `sqnr_db`, `payload_bytes`, `file_bytes`, `bf16_bytes`, `tensors`, ..."""
+    """Numbers by name: `sqnr_db`, `payload_bytes`, `payload_limit_bytes`, `file_bytes`,
+    `bf16_bytes`, ..."""
+    files: Mapping[str, int] = field(default_factory=dict)
+    """Bytes of every file of the checkpoint, by name; empty where none was written."""
     pictures: Mapping[str, str] = field(default_factory=dict)
     """Files to look at by name, relative to the folder of the results file; see `Gallery`."""
 
@@ -156,6 +170,7 @@ class Outcome:
             no_result=_no_result(data["no_result"]),
             storage_only=data["storage_only"],
             measures=dict(data["measures"]),
+            files=dict(data.get("files", {})),  # results of before they were kept have none
             pictures=dict(data.get("pictures", {})),
         )
 

@@ -52,6 +52,7 @@ def _verify(log: Any, directory: Path) -> None:
     from conformance.roundtrip.verify import read, verify
 
     record = Record.load(directory)
+    log.files = record.file_bytes
     read_back = read(log.case, directory, log.ladder)
     reading = verify(log.case, directory, log.ladder, read_back, record)
     log.storage_only = "" if record.output else "the writer could not call the model"

@@ -12,8 +12,12 @@ import torch
 from conformance.axes import models, pipelines, registry
 from conformance.case import Case
 from conformance.roundtrip import checks
+from conformance.roundtrip.calls import calling
+from conformance.roundtrip.closeness import sqnr
+from conformance.roundtrip.drawing import handed
 from conformance.roundtrip.evidence import Evidence, Resaved, Side
 from conformance.roundtrip.facts import ModelFacts
+from conformance.roundtrip.footprint import mapped_since
 from conformance.roundtrip.held import Held, held
 from conformance.roundtrip.ladder import BrokenError, Ladder, NoResultError
 from conformance.roundtrip.observe import leaves_of, named_tensors, observe
@@ -21,7 +25,7 @@ from conformance.roundtrip.oracle import difference, oracle_tensor
 from conformance.roundtrip.outcome import Finding, Stage
 from conformance.roundtrip.pictures import draw_twice, keep_pictures, likeness, picture_facts
 from conformance.roundtrip.record import Output, Record
-from conformance.roundtrip.workshop import handed, output_facts, shard_limit, sqnr, twice
+from conformance.roundtrip.workshop import output_facts, shard_limit, twice
 from conformance.roundtrip.write import CHECKPOINT, PIPELINE, read_config
 
 ROUNDS = 2
@@ -45,7 +49,7 @@ def read(case: Case, directory: Path, ladder: Ladder) -> Held:
     Raises:
         BrokenError: the loader failed.
     """
-    with ladder.stage(Stage.LOAD):
+    with ladder.stage(Stage.LOAD), ladder.part("load"):
         return load(case, directory / CHECKPOINT)
 
 
@@ -67,7 +71,9 @@ def verify(case: Case, directory: Path, ladder: Ladder, got: Held, record: Recor
     """
     model = got.model
     with ladder.stage(Stage.STRUCTURE):
-        facts = observe(model)
+        payload = record.payload_bytes
+        with ladder.part("bits", payload, mapped_since()):
+            facts = observe(model)
     evidence = Evidence(
         case=case,
         record=record,
@@ -77,7 +83,7 @@ def verify(case: Case, directory: Path, ladder: Ladder, got: Held, record: Recor
     broken: BrokenError | NoResultError | None = None
     if record.output is not None and not on_meta(facts) and not unread(case):
         try:
-            with ladder.stage(Stage.OUTPUT):
+            with ladder.stage(Stage.OUTPUT), calling(ladder, "output", model):
                 evidence = with_output(evidence, case, directory, model)
                 if record.pictures:
                     evidence = with_picture(evidence, case, directory, got)
@@ -183,7 +189,7 @@ def resave(case: Case, directory: Path, ladder: Ladder, got: Held, record: Recor
 
 
 def _rounds(case: Case, directory: Path, got: Held, record: Record) -> Iterator[Resaved]:
-    limit = shard_limit(record.facts)
+    limit = shard_limit(case.format, record.facts)
     for number in range(2, 2 + ROUNDS):
         target = directory / f"{CHECKPOINT}-{number}"
         target.mkdir()

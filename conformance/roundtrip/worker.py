@@ -3,6 +3,7 @@
 import faulthandler
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -13,7 +14,7 @@ from pathlib import Path
 from conformance.axes import registry
 from conformance.axes.base import Device
 from conformance.case import find
-from conformance.roundtrip.outcome import NoResult, NoResultKind, Outcome, Stage
+from conformance.roundtrip.outcome import NoResult, NoResultKind, Outcome, Progress, Stage
 from conformance.roundtrip.quiet import quietly
 
 LOG = "worker.log"
@@ -89,16 +90,22 @@ def prober(connection: Connection, log: str) -> None:
         )
 
 
-Work = Callable[[Callable[[Stage], None]], Outcome]
+Work = Callable[[Callable[[Stage | Progress], None]], Outcome]
 
 
 def answer(
     connection: Connection, case_id: str, work: Work, last: Callable[[], bool] = lambda: False
 ) -> None:
     """Do the work and tell its outcome; `last` says whether the process is spent."""
+    one_at_a_time = threading.Lock()
+
+    def announce(now: Stage | Progress) -> None:
+        with one_at_a_time:  # progress is told by a thread of its own
+            connection.send(str(now) if isinstance(now, Stage) else now)
+
     try:
         # The engine is told which stage begins: a process that dies cannot tell.
-        outcome = work(lambda stage: connection.send(str(stage)))
+        outcome = work(announce)
     except Exception:  # noqa: BLE001 - our own mistake must not cost the other cases
         reason = traceback.format_exc(limit=-6)
         outcome = Outcome(case_id, no_result=NoResult(NoResultKind.HARNESS_ERROR, reason))

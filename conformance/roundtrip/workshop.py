@@ -1,28 +1,31 @@
 """Build and quantize once for all the cases that share it; hold one of each at a time."""
 
 import copy
-import math
+import gc
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
-from conformance.axes import models, pipelines
-from conformance.axes.base import Device, Pipeline, Quantization, Quantized, Scheme, Subject
+from conformance.axes import models
+from conformance.axes.base import Device, Format, Quantization, Quantized, Scheme, Subject
 from conformance.case import Case
 from conformance.errors import UnavailableError
+from conformance.roundtrip.budget import budget, require_room
+from conformance.roundtrip.calls import BF16, calling
+from conformance.roundtrip.drawing import Drawn, handed, picture_of, put_into
 from conformance.roundtrip.facts import ModelFacts
 from conformance.roundtrip.held import Held, held
 from conformance.roundtrip.ladder import HarnessError, Ladder, ours
 from conformance.roundtrip.observe import digest, named_tensors, observe, plain
 from conformance.roundtrip.oracle import save_oracle
 from conformance.roundtrip.outcome import Stage
-from conformance.roundtrip.pictures import draw_twice
 from conformance.roundtrip.record import Output
+from conformance.roundtrip.streamed import Reference, StreamedBase, is_streamed
 
 BYTES_PER_PARAMETER = 6
 """Memory for the bf16 model, a bf16 copy that is quantized, and the model that is loaded back."""
@@ -39,10 +42,8 @@ class Base:
     model: Any
     inputs: Mapping[str, Any]
     output: torch.Tensor
-    pipeline: Any = None
+    drawn: Drawn | None = None
     """The pipeline that the model works in; None for a subject without one."""
-    picture: torch.Tensor | None = None
-    """What it draws: (frames, height, width, 3)."""
 
     @cached_property
     def checkpoint(self) -> Path:
@@ -55,9 +56,9 @@ class Base:
     @cached_property
     def whole(self) -> Path | None:
         """The pipeline saved likewise; None where there is none."""
-        if self.pipeline is None:
+        if self.drawn is None:
             return None
-        self.pipeline.save_pretrained(self.directory)
+        self.drawn.whole.save_pretrained(self.directory)
         return self.directory
 
     @cached_property
@@ -69,13 +70,39 @@ class Base:
             if isinstance(module, torch.nn.Linear)
         }
 
+    fill = None
+    """The model has its weights."""
+    taken = 0
+    """Every weight is quantized."""
+
+    def done(self) -> int:
+        """Return 0: nobody waits for it."""
+        return 0
+
+    def unquantized(self) -> Any:
+        """Return a copy that a route may change."""
+        return copy.deepcopy(self.model)
+
+    def complete(self, model: Any) -> Any:
+        """Return the model: nothing is left to do."""
+        return model
+
+    def compare(self, _model: Any, *, judged: bool) -> Reference:  # noqa: ARG002
+        """Return the output of the unquantized model; it is compared whole."""
+        return Reference(self.output)
+
+
+AnyBase: TypeAlias = Base | StreamedBase
+
 
 @dataclass(frozen=True)
 class Product:
     """A quantized model and everything that is known of it before it is saved."""
 
-    base: Base
+    base: AnyBase
     model: Any
+    """None where it was put away."""
+    reference: Reference
     facts: ModelFacts
     quantization: Quantization
     caller: tuple[Any, Any]
@@ -100,9 +127,10 @@ class Workshop:
     """Makes models for the cases that it is given, best in the order of their groups."""
 
     def __init__(self, directory: Path, seed: int = 0) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.seed = seed
-        self._base: Base | None = None
+        self._base: AnyBase | None = None
         self._product: tuple[str, Product] | None = None
 
     def product(self, case: Case, ladder: Ladder) -> Product:
@@ -117,7 +145,16 @@ class Workshop:
         if self._product is None or self._product[0] != case.quantized:
             self._discard()
             self._product = (case.quantized, self._make(case, ladder))
+        elif self._product[1].model is None:
+            self._product = (case.quantized, self._again(case, self._product[1], ladder))
         return self._product[1]
+
+    def put_away(self) -> None:
+        """Let go of the quantized model and keep what is known of it: it can be made again."""
+        if self._product is not None:
+            key, product = self._product
+            self._product = (key, replace(product, model=None))
+        gc.collect()
 
     def _discard(self) -> None:
         """Free the quantized model before the next one is made, and its oracle on disk."""
@@ -125,7 +162,7 @@ class Workshop:
             shutil.rmtree(self._product[1].directory, ignore_errors=True)
         self._product = None
 
-    def base(self, case: Case, ladder: Ladder) -> Base:
+    def base(self, case: Case, ladder: Ladder) -> AnyBase:
         """Return the unquantized model of the case; the last one is kept.
 
         Raises:
@@ -133,8 +170,12 @@ class Workshop:
         """
         with ladder.stage(Stage.BUILD):
             require_device(case.device.writer)
-            require_memory(case.subject)
-            return self._base_of(case)
+            if is_streamed(case.subject):
+                require_room(budget(case), self.directory)
+            else:
+                require_memory(case.subject)
+            with ladder.part("build"):
+                return self._base_of(case)
 
     def release(self) -> None:
         """Let go of both models."""
@@ -149,102 +190,121 @@ class Workshop:
         base = self.base(case, ladder)
         with ladder.stage(Stage.RESOLVE):
             require_targets(case, base)
-        how = Quantized(
-            case.scheme,
-            quantization,
-            base.checkpoint,
-            storage,
-            case.device.writer,
-            base.whole,
-        )
+        how = how_to(case, base, quantization, storage)
         before = plain(quantization.config)
         with ladder.stage(Stage.QUANTIZE):
-            made = quantized(case, base, how)
-            return self._examine(case, base, made, how, before, storage_only)
+            made = quantized(case, base, how, ladder)
+            return self._examine(case, base, made, how, before, storage_only, ladder)
 
-    def _base_of(self, case: Case) -> Base:
+    def _again(self, case: Case, product: Product, ladder: Ladder) -> Product:
+        """Make a model that was put away, and see that it is the same one."""
+        base = self.base(case, ladder)
+        storage, _ = how_far(case.scheme, case.device.writer)
+        how = how_to(case, base, product.quantization, storage)
+        with ladder.stage(Stage.QUANTIZE):
+            model = quantized(case, base, how, ladder).model
+            with ladder.part("digest"):
+                same = observe(model) == product.facts
+            if not same:
+                raise HarnessError("the model was quantized twice and came out otherwise")
+            return replace(product, model=model)
+
+    def _base_of(self, case: Case) -> AnyBase:
         subject, device = case.subject, case.device.writer
         if self._base is None or (self._base.subject, self._base.device) != (subject, device):
             self._base = None
-            model = models.build(subject, self.seed).to(str(device))
-            inputs = models.inputs(subject, self.seed)
             directory = self.directory / f"{subject.name}.{device}"
             shutil.rmtree(directory, ignore_errors=True)
-            output = models.forward(model, inputs)
-            base = Base(subject, device, self.seed, directory, model, inputs, output)
-            self._base = base if subject.pipeline is None else with_pipeline(base, subject.pipeline)
+            make = StreamedBase if is_streamed(subject) else whole_base
+            self._base = make(subject, device, self.seed, directory)
         return self._base
 
     def _examine(
-        self, case: Case, base: Base, made: Held, how: Quantized, before: Any, storage_only: str
+        self,
+        case: Case,
+        base: AnyBase,
+        made: Held,
+        how: Quantized,
+        before: Any,
+        storage_only: str,
+        ladder: Ladder,
     ) -> Product:
-        facts = observe(made.model)
-        output = None if storage_only else twice(made.model, base.inputs)
+        model = made.model
+        with ladder.part("digest"):
+            facts = observe(model)
+        with calling(ladder, "reference", model):
+            reference = base.compare(model, judged=not storage_only)
+        with calling(ladder, "forward", model, times=2):
+            output = None if storage_only else twice(model, base.inputs)
         with ours():
-            not_vacuous(facts, output, base.output)
-        picture = None if storage_only else picture_of(base, made)
+            not_vacuous(facts, output, reference.output)
+        pictures = {} if storage_only else pictures_of(base, made)
+        directory = self.directory / case.quantized
         with ours():
-            directory = self.directory / case.quantized
             shutil.rmtree(directory, ignore_errors=True)
             directory.mkdir(parents=True)
-            shown = {
-                "output:reference": base.output,
-                "output:quantized": output,
-                "picture:reference": base.picture,
-                "picture:quantized": picture,
-            }
-            save_oracle(directory, named_tensors(made.model), shown)
-        after = plain(how.quantization.config)
+            outputs = {"output:reference": reference.output, "output:quantized": output, **pictures}
+            save_oracle(directory, named_tensors(model), outputs)
         return Product(
-            base,
-            made.model,
-            facts,
-            how.quantization,
-            (before, after),
-            storage_only,
-            output,
-            directory,
-            made.pipeline,
-            picture,
+            base=base,
+            model=model,
+            reference=reference,
+            facts=facts,
+            quantization=how.quantization,
+            caller=(before, plain(how.quantization.config)),
+            storage_only=storage_only,
+            output=output,
+            directory=directory,
+            pipeline=made.pipeline,
+            picture=pictures.get("picture:quantized"),
         )
 
 
-def with_pipeline(base: Base, pipeline: Pipeline) -> Base:
-    """Put the unquantized model into a pipeline, and let it draw."""
-    whole = pipelines.assemble(pipeline, base.model, base.seed).to(str(base.device))
-    picture = draw_twice(pipeline, whole, base.seed)
-    return replace(base, pipeline=whole, picture=picture)
+def whole_base(subject: Subject, device: Device, seed: int, directory: Path) -> Base:
+    """Build the model of a subject and call it."""
+    model = models.build(subject, seed).to(str(device))
+    inputs = models.inputs(subject, seed)
+    output, pipeline = models.forward(model, inputs), subject.pipeline
+    drawn = None if pipeline is None else put_into(pipeline, model, seed, device)
+    return Base(subject, device, seed, directory, model, inputs, output, drawn)
 
 
-def quantized(case: Case, base: Base, how: Quantized) -> Held:
-    """Quantize by the case's route, and hand the model to a pipeline where there is one."""
-    given = Held(base.model if case.route.whole else copy.deepcopy(base.model), base.pipeline)
-    made = held(case.route.quantize(given.given(case.route), how), case.route)
+def how_to(case: Case, base: AnyBase, quantization: Quantization, storage: Any) -> Quantized:
+    """Say what the case's route is asked to do."""
+    directory = base.checkpoint if case.route.loads else base.directory
+    device, whole = case.device.writer, base.whole
+    return Quantized(case.scheme, quantization, directory, storage, device, base.fill, whole)
+
+
+def quantized(case: Case, base: AnyBase, how: Quantized, ladder: Ladder) -> Held:
+    """Return a quantized model, in a pipeline where the subject has one."""
+    with ladder.part("quantize", BF16 * case.subject.parameters, base.done):
+        made = held(case.route.quantize(given(case, base), how), case.route)
+        made = replace(made, model=base.complete(made.model))
+    if ladder.footprint is not None:
+        really = case.subject.parameters - base.taken
+        ladder.footprint.measures["quantize.weights"] = float(really)
     return handed(case, made, how.pipeline_directory, case.device.writer)
 
 
-def handed(case: Case, made: Held, directory: Path | None, device: Device) -> Held:
-    """Hand a model to the pipeline that lies in a directory, unless it is in one or needs none."""
-    pipeline = case.subject.pipeline
-    if pipeline is None or directory is None:
-        return made
-    if made.pipeline is not None:
-        return Held(made.model, pipelines.quiet(made.pipeline))
-    return Held(made.model, pipelines.hand(pipeline, directory, made.model, device))
+def given(case: Case, base: AnyBase) -> Any:
+    """Return what a route begins with: a model of its own, or the pipeline, which it leaves."""
+    if case.route.whole and base.drawn is not None:
+        return base.drawn.whole
+    return base.unquantized()
 
 
-def picture_of(base: Base, made: Held) -> torch.Tensor | None:
-    """Draw with the quantized model.
+def pictures_of(base: AnyBase, made: Held) -> dict[str, torch.Tensor]:
+    """Return what the pipeline draws without and with quantization; nothing without a pipeline.
 
     Raises:
-        HarnessError: the picture cannot be compared, or equals the unquantized pipeline's.
+        HarnessError: the pictures cannot be compared.
     """
-    if base.picture is None or base.subject.pipeline is None:
-        return None
-    picture = draw_twice(base.subject.pipeline, made.pipeline, base.seed)
-    if digest(picture) == digest(base.picture):
-        raise HarnessError("the quantized pipeline's picture equals the unquantized pipeline's")
-    return picture
+    pipeline, drawn = base.subject.pipeline, base.drawn
+    if pipeline is None or drawn is None:
+        return {}
+    picture = picture_of(pipeline, made.pipeline, base.seed, drawn.picture)
+    return {"picture:reference": drawn.picture, "picture:quantized": picture}
 
 
 def require_device(device: Device) -> None:
@@ -265,7 +325,7 @@ def require_memory(subject: Subject) -> None:
         )
 
 
-def require_targets(case: Case, base: Base) -> None:
+def require_targets(case: Case, base: AnyBase) -> None:
     """Raise UnavailableError where the scheme can divide no layer of the model."""
     if not any(case.scheme.covers(shape) for shape in base.linears.values()):
         raise UnavailableError("the scheme's blocks divide no Linear of this model")
@@ -325,21 +385,11 @@ def output_facts(output: torch.Tensor) -> Output:
     return Output(digest(output), str(output.dtype), tuple(output.shape))
 
 
-def sqnr(reference: torch.Tensor, output: torch.Tensor) -> float:
-    """Return the signal to quantization noise ratio in dB; infinite for equal tensors."""
-    signal, noisy = reference.double().cpu(), output.double().cpu()
-    noise = float(((signal - noisy) ** 2).sum())
-    if noise == 0:
-        return math.inf
-    power = float((signal**2).sum())
-    return 10 * math.log10(power / noise) if power and math.isfinite(noise) else -math.inf
-
-
-def shard_limit(facts: ModelFacts) -> int:
-    """Return a shard limit under which the largest quantized inner tensor stands alone.
+def shard_limit(form: Format, facts: ModelFacts) -> int:
+    """Return the format's shard limit, or one under which the largest inner tensor stands alone.
 
     Its scale then lies in another shard, so that the shards of a weight must be put together.
     """
-    return (
+    return form.shard_bytes or (
         max(inner.bytes for each in facts.quantized.values() for inner in each.inner.values()) - 1
     )

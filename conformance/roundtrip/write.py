@@ -3,17 +3,22 @@
 import json
 import shutil
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from conformance.axes.files import Contents
 from conformance.case import Case
 from conformance.environment import observed_versions
 from conformance.roundtrip import checks
+from conformance.roundtrip.checks.payload import most_bytes
 from conformance.roundtrip.checks.reduction import bf16_bytes
 from conformance.roundtrip.evidence import Evidence, Side
 from conformance.roundtrip.facts import ModelFacts
+from conformance.roundtrip.footprint import read_since, size_of
 from conformance.roundtrip.ladder import HarnessError, Ladder, file_sizes, ours
 from conformance.roundtrip.outcome import Finding, Stage
 from conformance.roundtrip.pictures import picture_facts
@@ -36,17 +41,28 @@ class Written:
     record: Record
     product: Product
     findings: list[Finding]
+    payload_limit: int
+    """The most bytes of tensor data that the scheme allows."""
 
     @property
     def measures(self) -> dict[str, float]:
         """Sizes, for the results."""
         return {
             "payload_bytes": self.record.payload_bytes,
+            "payload_limit_bytes": self.payload_limit,
             "file_bytes": sum(self.record.file_bytes.values()),
             "bf16_bytes": bf16_bytes(self.record),
             "quantized_tensors": len(self.record.facts.quantized),
             "inner_tensors": sum(1 for _ in self.record.facts.leaves()),
+            **layer_measures(self.product.reference.layers),
         }
+
+
+def layer_measures(layers: Mapping[str, float]) -> dict[str, float]:
+    """Return the worst and the middle SQNR of the layers, in dB; nothing where there are none."""
+    if not layers:
+        return {}
+    return {"worst_layer_db": min(layers.values()), "median_layer_db": median(layers.values())}
 
 
 def write(case: Case, workshop: Workshop, directory: Path, ladder: Ladder) -> Written:
@@ -59,16 +75,22 @@ def write(case: Case, workshop: Workshop, directory: Path, ladder: Ladder) -> Wr
     product = workshop.product(case, ladder)
     checkpoint = directory / CHECKPOINT
     checkpoint.mkdir(parents=True)
-    with ladder.stage(Stage.SAVE, checkpoint):
+    with ladder.stage(Stage.SAVE, checkpoint), _saving(ladder, product, checkpoint):
         given = product.held.given(case.format)
-        case.format.save(given, checkpoint, shard_limit(product.facts))
+        case.format.save(given, checkpoint, shard_limit(case.format, product.facts))
     with ladder.stage(Stage.INSPECT):
-        contents = inspect(case, checkpoint, product.facts)
+        with ladder.part("inspect", size_of(checkpoint), read_since()):
+            contents = inspect(case, checkpoint, product.facts)
         record = _record(case, product, contents, checkpoint, workshop.seed)
         with ours():
             _put_beside(record, product, directory)
             findings = checks.ask(_evidence(case, record, product), Side.WRITER)
-        return Written(record, product, findings)
+        return Written(record, product, findings, most_bytes(record.facts, case.scheme.payload))
+
+
+def _saving(ladder: Ladder, product: Product, checkpoint: Path) -> AbstractContextManager[None]:
+    total = sum(each.bytes for each in product.facts.saved.values())
+    return ladder.part("save", total, partial(size_of, checkpoint))
 
 
 def _put_beside(record: Record, product: Product, directory: Path) -> None:
@@ -87,6 +109,7 @@ def _evidence(case: Case, record: Record, product: Product) -> Evidence:
         tensors=product.quantization.tensors,
         linears=product.base.linears,
         caller=product.caller,
+        layers=product.reference.layers,
     )
 
 
@@ -140,7 +163,7 @@ def _record(
         payload_bytes=contents.payload,
         file_bytes=file_sizes(checkpoint),
         output=None if product.output is None else output_facts(product.output),
-        reference=output_facts(product.base.output),
+        reference=output_facts(product.reference.output),
         versions=observed_versions(),
         pictures=() if product.picture is None else picture_facts(product.picture),
     )

@@ -29,6 +29,8 @@ SUMMARY = "gate.md"
 """The file there that says it for the summary of a CI job."""
 ANSWER = "gate.json"
 """The file there that says what `--json` prints."""
+REPORT = "report.html"
+"""The file there that shows it to people."""
 NAMES = (BASELINE, CANDIDATE, RETRY, EXCHANGE, AGAIN)
 
 Sides = tuple[Side, Side]
@@ -69,14 +71,14 @@ class Gate:
 def forget(directory: Path) -> None:
     """Remove what an earlier gate left in the directory, for one that starts anew."""
     for name in NAMES:
-        for suffix in (".jsonl", ".log"):
+        for suffix in (".jsonl", ".log", ".html"):
             (directory / f"{name}{suffix}").unlink(missing_ok=True)
     shutil.rmtree(directory / CHECKPOINTS, ignore_errors=True)
 
 
 def forget_answer(directory: Path) -> None:
     """Remove what an earlier gate answered: one that is broken off now has no answer."""
-    for name in (ANSWER, SUMMARY):
+    for name in (ANSWER, SUMMARY, REPORT):
         (directory / name).unlink(missing_ok=True)
 
 

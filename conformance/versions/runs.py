@@ -182,6 +182,7 @@ class _Going:
                 stderr=subprocess.STDOUT,
                 pass_fds=tuple(holding),
                 start_new_session=True,
+                preexec_fn=_heed_ctrl_c,
             )
 
     @property
@@ -203,6 +204,11 @@ class _Going:
             self._offset += len(whole)
             self._lines += whole.count(b"\n")
         return Progress(min(max(0, self._lines - 1), self._planned), self._planned)
+
+
+def _heed_ctrl_c() -> None:
+    """Let `_stop` reach a run, also where a shell started the gate with Ctrl-C ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _planned(content: bytes) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 from conformance.axes import files
 from conformance.axes.base import Device, Format
 from conformance.axes.pretrained import assign_state_dict
+from conformance.axes.source import FormatScript
 
 NAME = "state_dict.pt"
 
@@ -29,6 +30,12 @@ def load(
     return assign_state_dict(model_class, config, state)
 
 
+LOAD = f"""\
+path = directory / "{NAME}"
+state = torch.load(path, weights_only=True{{options}}, map_location="{{{{device}}}}")
+loaded = {{{{model}}}}(**CONFIG).to(torch.bfloat16).eval()
+loaded.load_state_dict(state, assign=True)"""
+
 FORMATS = tuple(
     Format(
         name=name,
@@ -39,6 +46,10 @@ FORMATS = tuple(
         has_config=False,
         has_requires_grad=False,
         crosses=not mmap,
+        script=FormatScript(
+            save=f'torch.save(model.state_dict(), directory / "{NAME}")',
+            load=LOAD.format(options=", mmap=True" if mmap else ""),
+        ),
     )
     for name, mmap in (("state-dict", False), ("state-dict-mmap", True))
 )

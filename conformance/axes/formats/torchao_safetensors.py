@@ -7,6 +7,7 @@ from typing import Any
 from conformance.axes import files
 from conformance.axes.base import Device, Format
 from conformance.axes.pretrained import assign_state_dict
+from conformance.axes.source import FormatScript
 from conformance.errors import UnavailableError
 
 NAME = "model.safetensors"
@@ -41,6 +42,17 @@ def load(model_class: Any, config: Mapping[str, Any], directory: Path, device: D
     return assign_state_dict(model_class, config, state)
 
 
+SUPPORT = frozenset({("torchao.prototype.safetensors", "safetensors_support")})
+SAVE = f"""\
+tensors, metadata = safetensors_support.flatten_tensor_state_dict(model.state_dict())
+save_file(tensors, directory / "{NAME}", metadata)"""
+LOAD = f"""\
+with safe_open(directory / "{NAME}", framework="pt", device="{{device}}") as file:
+    tensors = {{{{name: file.get_tensor(name) for name in file.keys()}}}}
+    state = safetensors_support.unflatten_tensor_state_dict(tensors, file.metadata())
+loaded = {{model}}(**CONFIG).to(torch.bfloat16).eval()
+loaded.load_state_dict(state[0] if isinstance(state, tuple) else state, assign=True)"""
+
 FORMATS = (
     Format(
         name="torchao-safetensors",
@@ -50,5 +62,11 @@ FORMATS = (
         read=files.read_safetensors,
         has_config=False,
         has_requires_grad=False,
+        script=FormatScript(
+            save=SAVE,
+            load=LOAD,
+            imports=SUPPORT | {("safetensors.torch", "save_file")},
+            load_imports=SUPPORT | {("safetensors", "safe_open")},
+        ),
     ),
 )

@@ -3,6 +3,7 @@
 from typing import Any
 
 from conformance.axes.base import Quantized, Route
+from conformance.axes.source import Source
 from conformance.axes.storage import storage_in_place_of_quantizing
 from conformance.errors import UnavailableError
 
@@ -27,10 +28,19 @@ def quantize(model: Any, how: Quantized) -> Any:
         )
 
 
+SCRIPT = """\
+with tempfile.TemporaryDirectory() as bf16:
+    model.save_pretrained(bf16)
+    model = {model}.from_pretrained(
+        bf16, torch_dtype=torch.bfloat16, quantization_config=TorchAoConfig({config}){placed}
+    )"""
+
 ROUTES = (
     Route(
         name="torchao-config",
         title="`from_pretrained(quantization_config=TorchAoConfig(config))`",
         quantize=quantize,
+        script=Source(SCRIPT, frozenset({("diffusers", "TorchAoConfig")})),
+        loads=True,
     ),
 )

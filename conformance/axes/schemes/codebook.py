@@ -38,7 +38,7 @@ SCHEMES = (
                 f"{PROTOTYPE}.codebook_coreml:CodebookWeightOnlyConfig",
                 TENSOR,
                 dtype=dtype("uint4"),
-                block_size=lambda: [-1, 32],
+                block_size=[-1, 32],
             ),
         ),
         payload=rowwise(8.5, 64),

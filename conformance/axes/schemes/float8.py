@@ -202,10 +202,7 @@ SCHEMES = (
             recipe(
                 DYNAMIC,
                 {2: FLOAT8_TENSOR},
-                granularity=lambda: [
-                    load("PerBlock")([1, 128]),
-                    load("PerBlock")([128, 128]),
-                ],
+                granularity=[later("PerBlock", [1, 128]), later("PerBlock", [128, 128])],
             ),
         ),
         payload=tensorwise(8.01, 4),

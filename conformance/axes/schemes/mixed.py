@@ -1,22 +1,19 @@
 """Two schemes in one model, chosen by the names of its modules."""
 
-from collections import OrderedDict
-from typing import Any
-
 from conformance.axes.base import Likeness, Scheme
 from conformance.axes.payload import rowwise
-from conformance.axes.recipes import load, recipe
+from conformance.axes.recipes import later, recipe
 
 INT8 = ("Int8Tensor", "AffineQuantizedTensor")
 
 
-def _choices() -> Any:
-    chosen = (
-        (r"re:.*\.to_[qkv]", load("Float8WeightOnlyConfig")()),
-        ("_default", load("Int8WeightOnlyConfig")()),
-    )
-    return OrderedDict(chosen)
-
+CHOICES = later(
+    "collections:OrderedDict",
+    [
+        (r"re:.*\.to_[qkv]", later("Float8WeightOnlyConfig")),
+        ("_default", later("Int8WeightOnlyConfig")),
+    ],
+)
 
 SCHEMES = (
     Scheme(
@@ -24,19 +21,19 @@ SCHEMES = (
         title="float8 weights in the attention's q, k and v, int8 weights elsewhere",
         recipes=(
             recipe(
-                "FqnToConfig", {0: "Float8Tensor", 1: "Float8Tensor"}, *INT8, fqn_to_config=_choices
+                "FqnToConfig", {0: "Float8Tensor", 1: "Float8Tensor"}, *INT8, fqn_to_config=CHOICES
             ),
             recipe(
                 "ModuleFqnToConfig",
                 {0: "Float8Tensor", 1: "Float8Tensor"},
                 *INT8,
-                module_fqn_to_config=_choices,
+                module_fqn_to_config=CHOICES,
             ),
             recipe(
                 "AOPerModuleConfig",
                 "Float8Tensor",
                 *INT8,
-                module_fqn_to_config=_choices,
+                module_fqn_to_config=CHOICES,
             ),
         ),
         payload=rowwise(8, 10),

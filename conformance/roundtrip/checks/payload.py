@@ -11,6 +11,7 @@ stored in a wider dtype.
 
 from collections.abc import Iterator
 
+from conformance.axes.base import PayloadLimit
 from conformance.roundtrip.evidence import Check, Difference, Evidence, Side
 from conformance.roundtrip.facts import ModelFacts
 from conformance.roundtrip.outcome import Harm, Stage
@@ -39,6 +40,12 @@ def run(evidence: Evidence) -> Iterator[Difference]:
     allowed = OVERHEAD + (OVERHEAD_PER_TENSOR + repeated) * len(saved)
     if not 0 <= overhead <= allowed:
         yield Difference("files", "overhead is too large", f"0 to {allowed} bytes", overhead)
+
+
+def most_bytes(facts: ModelFacts, limit: PayloadLimit) -> int:
+    """Return the most bytes of tensor data that the files may hold: what every weight may."""
+    saved = facts.saved.values()
+    return sum(limit(each.shape) if each.quantized else each.bytes for each in saved)
 
 
 def shared_bytes(facts: ModelFacts) -> int:

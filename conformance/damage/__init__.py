@@ -1,0 +1,1 @@
+"""What the loaders make of damaged checkpoints: seeded mutations, read back in forked readers."""

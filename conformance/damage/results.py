@@ -1,0 +1,107 @@
+"""The results of damage: JSON lines, a header, a line a mutation; what is there stays."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TextIO
+
+from conformance import __version__
+from conformance.damage.fate import Differs, Fate, Result
+from conformance.errors import UsageError
+
+KIND = "damage"
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Header:
+    """What is known before anything is read."""
+
+    versions: Mapping[str, str]
+    seed: int
+    planned: Mapping[str, int]
+    """Mutations by case."""
+    started: str
+    """ISO 8601, UTC."""
+    unwritten: Mapping[str, str]
+    """Cases of which no checkpoint could be written here, with the reason."""
+    suite: str = __version__
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A whole file."""
+
+    header: Header
+    results: tuple[Result, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Is every planned mutation there?"""
+        return len(self.results) == sum(self.header.planned.values())
+
+
+class Writer:
+    """Writes each result at once."""
+
+    def __init__(self, path: Path, header: Header) -> None:
+        """Open the file and write the header.
+
+        Raises:
+            UsageError: the path cannot be written.
+        """
+        try:
+            self._file: TextIO = path.open("w", encoding="utf-8")
+        except OSError as error:
+            raise UsageError(
+                f"cannot write the results to {path}: {error.strerror or error}; "
+                "give a path in a folder that exists and that you may write to"
+            ) from None
+        self._line({"kind": KIND, "schema": SCHEMA, **asdict(header)})
+
+    def write(self, result: Result) -> None:
+        """Append a result; what is empty is left out."""
+        self._line({name: value for name, value in asdict(result).items() if value})
+
+    def _line(self, content: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(content, separators=(",", ":")) + "\n")
+        self._file.flush()
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+
+def read(path: Path) -> Damage:
+    """Read a file of results, whole or broken off.
+
+    Raises:
+        UsageError: it is missing, or is no such file.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        header = json.loads(lines[0])
+        if (header.pop("kind"), header.pop("schema")) != (KIND, SCHEMA):
+            raise ValueError("it is of another kind or schema")
+        return Damage(Header(**header), tuple(_results(lines[1:])))
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        raise UsageError(
+            f"{path} holds no results of `conformance damage` ({error}); run it again"
+        ) from None
+
+
+def _results(lines: Iterable[str]) -> Iterator[Result]:
+    for each in lines:
+        data = json.loads(each)
+        fate = data.pop("fate", None)
+        differs = tuple(map(Differs, data.pop("differs", ())))
+        yield Result(**data, fate=Fate(fate) if fate else None, differs=differs)

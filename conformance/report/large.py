@@ -1,0 +1,161 @@
+"""Large cases: what they will need, how far one is, and what they measured. Runs nothing."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from rich.table import Table
+
+from conformance.axes import registry
+from conformance.judging.results import Result, Results
+from conformance.roundtrip.budget import BASE, GROWTH
+from conformance.roundtrip.outcome import Progress
+from conformance.roundtrip.planning import Planned
+
+GB = 10**9
+PARTS = (
+    "build",
+    "quantize",
+    "digest",
+    "reference",
+    "forward",
+    "save",
+    "inspect",
+    "load",
+    "bits",
+    "output",
+)
+"""Of a large case, in order; the last three are the reader's."""
+RATIOS = {"bits": "load"}
+"""Loading and digesting are one ratio: a mapped file is read when it is digested."""
+
+
+def gigabytes(count: float) -> str:
+    """Render bytes."""
+    return f"{count / GB:.2f} GB"
+
+
+def plan_table(rows: Iterable[Planned]) -> Table:
+    """Return what each case will need."""
+    table = Table("case", "payload", "memory", "disk", "about", "here", box=None, pad_edge=False)
+    for each in rows:
+        sizes = [gigabytes(count) for count in (each.payload, each.memory, each.disk)]
+        here = f"no result: {each.reason}" if each.reason else "runs"
+        table.add_row(each.case, *sizes, f"{each.seconds:.0f} s" if each.seconds else "", here)
+    return table
+
+
+def plan_line(rows: Sequence[Planned]) -> str:
+    """Return the sum of a plan in one sentence."""
+    run = [each for each in rows if not each.reason]
+    minutes = sum(each.seconds for each in run) / 60
+    most = max((each.memory for each in run), default=0)
+    disk = max((each.disk for each in run), default=0)
+    return (
+        f"{len(run)} of {len(rows)} cases can be measured here, one after the other, in about "
+        f"{minutes:.0f} min, with {gigabytes(most)} of memory and {gigabytes(disk)} of disk"
+    )
+
+
+def progress_line(case: str, now: Progress, seconds: float) -> str:
+    """Return how far a case is, for a log.
+
+    Args:
+        case: its id.
+        now: the part at work.
+        seconds: since that part began.
+    """
+    if not now.total or not now.done:
+        return f"{case}: {now.part}, {seconds:.0f} s"
+    left = seconds * (now.total - now.done) / now.done
+    amount = f"{now.done / GB:.1f} of {gigabytes(now.total)}"
+    return f"{case}: {now.part} {amount}, {left:.0f} s left"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one part of a large case took."""
+
+    part: str
+    seconds: float
+    ratio: float | None
+    """By the floor that the same run measured; None where there is none."""
+    peak: float
+    """Bytes resident at once."""
+    anonymous: float
+    mapped: float
+    bound: float
+
+    @property
+    def within(self) -> bool:
+        """Did it stay within the bound?"""
+        return self.peak <= self.bound
+
+
+def costs(measures: Mapping[str, float]) -> Iterator[Cost]:
+    """Yield the parts that a case went through."""
+    for part in PARTS:
+        if f"{part}.seconds" in measures and "payload_bytes" in measures:
+            yield Cost(
+                part,
+                measures[f"{part}.seconds"],
+                measures.get(f"{RATIOS.get(part, part)}.ratio") if part != "load" else None,
+                measures[f"{part}.peak_bytes"],
+                measures[f"{part}.anonymous_bytes"],
+                measures[f"{part}.mapped_bytes"],
+                GROWTH * measures["payload_bytes"] + BASE,
+            )
+
+
+def measured_tables(results: Results) -> str:
+    """Return the sizes on disk and the costs of all large cases, as Markdown."""
+    large = [each for each in results.cases.values() if "save.seconds" in each.outcome.measures]
+    blocks = ["### Sizes\n", *_sizes(large), "\n### Time and memory\n"]
+    for each in large:
+        blocks += _costs(each)
+    return "\n".join(blocks) + "\n"
+
+
+def _sizes(large: Iterable[Result]) -> Iterator[str]:
+    yield "| case | bf16 bytes | payload bytes | file bytes | files / bf16 | promised |"
+    yield "|---|---:|---:|---:|---:|---:|"
+    for each in large:
+        measured = each.outcome.measures
+        if "file_bytes" not in measured:
+            continue
+        numbers = [measured[f"{name}_bytes"] for name in ("bf16", "payload", "file")]
+        cells = [f"{number:,.0f}" for number in numbers]
+        cells += [f"{numbers[2] / numbers[0]:.4f}", f"{_promise(each.outcome.case):.2f}"]
+        yield f"| {each.outcome.case} | {' | '.join(cells)} |"
+
+
+def _promise(case: str) -> float:
+    return registry.schemes()[case.split(".")[1]].reduction
+
+
+def _costs(each: Result) -> Iterator[str]:
+    measured = each.outcome.measures
+    parts = list(costs(measured))
+    total = sum(step.seconds for step in each.outcome.steps)
+    bound = gigabytes(parts[0].bound) if parts else "unknown"
+    yield f"{each.outcome.case}: {total:.0f} s in all, memory bound {bound}\n"
+    yield "| part | seconds | by the floor | peak | anonymous | mapped | within |"
+    yield "|---|---:|---:|---:|---:|---:|---|"
+    for part in parts:
+        ratio = "" if part.ratio is None else f"{part.ratio:.2f}"
+        sizes = [gigabytes(count) for count in (part.peak, part.anonymous, part.mapped)]
+        cells = [part.part, f"{part.seconds:.1f}", ratio, *sizes, "yes" if part.within else "no"]
+        yield f"| {' | '.join(cells)} |"
+    yield ""
+    yield f"Floors: {_floors(measured)}.\n"
+
+
+def _floors(measured: Mapping[str, float]) -> str:
+    names = {"write": "write", "read": "read", "reread": "read by the reader", "copy": "copy"}
+    said = [
+        f"{words} {measured[f'floor.{name}'] / GB:.2f} GB/s"
+        for name, words in names.items()
+        if f"floor.{name}" in measured
+    ]
+    if "floor.quantize" in measured:
+        said.append(f"quantize_ {measured['floor.quantize'] / 10**6:.0f} M weights/s")
+    return ", ".join(said)

@@ -1,0 +1,189 @@
+"""The lines that a repro is put together from."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from textwrap import wrap
+
+from conformance.axes.base import Device
+from conformance.axes.source import Import, InputsScript
+from conformance.report.repro.defect import Raised
+from conformance.report.repro.looks import When
+from conformance.report.repro.plan import PINNED, WIDTH, Repro, there
+from conformance.roundtrip.outcome import Stage
+
+PRINTED = ("torch", "torchao", "diffusers", "safetensors")
+"""The distributions whose versions a script prints."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What stands at fixed places, as lines."""
+
+    repro: Repro
+
+    @property
+    def python(self) -> str:
+        """The minor release of Python that was observed."""
+        return ".".join(self.repro.versions.get("python", "3.11").split(".")[:2])
+
+    @property
+    def requirements(self) -> list[str]:
+        """What is asked for, as lines of TOML."""
+        quoted = ", ".join(f'"{each}"' for each in requirements(self.repro))
+        return wrap(f"dependencies = [{quoted}]", WIDTH - 2, subsequent_indent="  ")
+
+    @property
+    def model_config(self) -> list[str]:
+        """The model config as keyword arguments; defaults of the class are left out."""
+        defaults = self.repro.case.subject.family.defaults
+        pairs = [
+            f"{name}={value!r},"
+            for name, value in self.repro.config.items()
+            if name not in defaults or defaults[name] != value
+        ]
+        return _filled(pairs, WIDTH - 4)
+
+    @property
+    def imports(self) -> list[str]:
+        """The import lines of what is imported first, `torch` aside."""
+        writing = set() if self.repro.fresh else self._of_the_writer
+        return import_lines({self._model} | writing | self._of_the_reader)
+
+    @property
+    def _model(self) -> Import:
+        return ("diffusers", self.repro.names.model)
+
+    @property
+    def writer_imports(self) -> list[str]:
+        """The import lines of a function, or a script, that only writes."""
+        model = {self._model} if self.repro.apart else set()
+        return import_lines(model | self._of_the_writer)
+
+    @property
+    def _of_the_writer(self) -> set[Import]:
+        repro = self.repro
+        saving = repro.format.imports if self.uses_disk else frozenset()
+        return {*repro.built.imports, *repro.route.imports, *saving}
+
+    @property
+    def _of_the_reader(self) -> set[Import]:
+        loads = self.repro.reached in (When.LOADED, When.RESAVED)
+        loading = self.repro.format.load_imports if loads else frozenset()
+        look = self.repro.look
+        return {*loading, *(look.imports if look else ())}
+
+    @property
+    def uses_disk(self) -> bool:
+        """Does the script get as far as saving?"""
+        return self.repro.reached is not When.QUANTIZED
+
+    @property
+    def printing(self) -> str:
+        """The line that prints versions."""
+        names = ", ".join(f'"{name}"' for name in PRINTED if name in self.repro.versions)
+        return f"print({{name: version(name) for name in ({names})}})"
+
+    @property
+    def builds(self) -> str:
+        """The device and dtype that the model is moved to."""
+        placed = "" if self.repro.case.device is Device.CPU else f'"{self.repro.case.device}", '
+        return f"{placed}torch.bfloat16"
+
+    @property
+    def config_lines(self) -> list[str]:
+        """The lines that build the quantization config; none where it is built on the spot."""
+        repro = self.repro
+        if repro.inline:
+            return []
+        settings = (f"config.{name} = {value!r}" for name, value in repro.settings.items())
+        return [*broken(f"config = {repro.built.text}"), *settings]
+
+    @property
+    def quantize(self) -> str:
+        """The lines that quantize `model`."""
+        return self.repro.names.fill(self.repro.route.text)
+
+    @property
+    def save(self) -> str:
+        """The lines that save `model`."""
+        return self.repro.names.fill(self.repro.format.save)
+
+    @property
+    def load(self) -> str:
+        """The lines that load `loaded`."""
+        return self.repro.names.fill(self.repro.format.load)
+
+    @property
+    def again(self) -> str:
+        """The lines that save what was loaded."""
+        return re.sub(r"\bdirectory\b", "again", re.sub(r"\bmodel\b", "loaded", self.save))
+
+    @property
+    def calls(self) -> bool:
+        """Is the model called?"""
+        repro = self.repro
+        called = repro.look is not None and "output(" in repro.look.seen
+        raised = isinstance(repro.shown, Raised) and repro.shown.stage is Stage.OUTPUT
+        return repro.calls or raised or called
+
+    @property
+    def inputs(self) -> tuple[Sequence[str], str]:
+        """Lines before a call, and the lines of its keyword arguments.
+
+        Raises:
+            UsageError: the family has none.
+        """
+        family = self.repro.case.subject.family
+        script: InputsScript = there(family.script, f"family {family.name}")
+        return script(self.repro.config)
+
+
+def requirements(repro: Repro) -> list[str]:
+    """Return what the script needs, in the versions that were observed.
+
+    A label of a build, as in `2.13.0+cpu`, is left out: no index has it.
+    """
+    pinned = [
+        f"{name}=={repro.versions[name].partition('+')[0]}"
+        for name in PINNED
+        if name in repro.versions
+    ]
+    more = [each for each in repro.case.scheme.quantizing.packages if each not in repro.versions]
+    return [*pinned, *more]
+
+
+def import_lines(imports: Iterable[Import]) -> list[str]:
+    """Return sorted import lines, a line a module; long ones in parentheses."""
+    by_module: dict[str, set[str]] = {}
+    for module, name in imports:
+        by_module.setdefault(module, set()).add(name)
+    return [line for module in sorted(by_module) for line in _import(module, by_module[module])]
+
+
+def _import(module: str, names: Iterable[str]) -> list[str]:
+    ordered = sorted(names, key=lambda name: (name[0].islower(), name))
+    line = f"from {module} import {', '.join(ordered)}"
+    if len(line) <= WIDTH - 4:
+        return [line]
+    return [f"from {module} import (", *(f"    {name}," for name in ordered), ")"]
+
+
+def _filled(words: Iterable[str], width: int) -> list[str]:
+    """Fill lines with words, which may hold spaces."""
+    lines: list[str] = []
+    for word in words:
+        if lines and len(lines[-1]) + 1 + len(word) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
+
+
+def broken(line: str) -> list[str]:
+    """Break a long call behind its opening bracket."""
+    if len(line) <= WIDTH - 8:
+        return [line]
+    head, _, rest = line.partition("(")
+    inside = wrap(rest[:-1], WIDTH - 12, break_long_words=False, break_on_hyphens=False)
+    return [f"{head}(", *(f"    {each}" for each in inside), ")"]

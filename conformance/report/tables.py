@@ -1,0 +1,137 @@
+"""The tables of README.md and docs/support.md, made from the committed results.
+
+    python -m conformance.report.tables            # write the tables anew
+    python -m conformance.report.tables RESULTS    # keep the results of a run, then the tables
+
+Only what stands between `<!-- NAME -->` and `<!-- /NAME -->` is written.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from conformance.axes import registry
+from conformance.errors import UsageError
+from conformance.judging.packed import packed
+from conformance.judging.results import Results, read_results
+from conformance.judging.verdicts import Verdict
+from conformance.report.support import (
+    BEHIND,
+    LEGEND,
+    Support,
+    by_route,
+    compact,
+    not_measured,
+    surroundings,
+    verdict_table,
+)
+
+ROOT = Path(__file__).parents[2]
+COMMITTED = Path("docs/results/default.jsonl.xz")
+"""The default run: tiny models on CPU with the versions of `ci/constraints.txt`."""
+DOCUMENTS = (Path("README.md"), Path("docs/support.md"))
+REGION = re.compile(r"<!-- (?P<name>support-[\w-]+) -->.*?<!-- /(?P=name) -->", re.DOTALL)
+
+WORDS: Mapping[Verdict, str] = {
+    Verdict.CORRUPT: "loads, silently, to something else",
+    Verdict.LOAD_FAILED: "was saved and cannot be loaded",
+    Verdict.SAVE_FAILED: "an unclear error, or files left behind",
+    Verdict.QUANTIZE_FAILED: "raised before anything was saved",
+    Verdict.ALTERED: "weights and outputs equal, something else not",
+    Verdict.REFUSED: "a clear refusal, nothing left behind",
+    Verdict.PASS: "what came back is what was saved",
+}
+
+
+def _counts(support: Support) -> list[str]:
+    return [surroundings(support.results), "", *verdict_table(support.results, WORDS)]
+
+
+def _compact(support: Support) -> list[str]:
+    routes = " / ".join(f"`{name}`" for name in registry.routes())
+    missing = sum(1 for scheme in registry.schemes() if not support.measured(scheme))
+    told = f"{missing} of {len(registry.schemes())} schemes were not measured."
+    legend = f"In a cell: {routes}, or one word where they came to the same; {BEHIND}."
+    return [*compact(support), "", legend, told]
+
+
+def _routes(support: Support) -> list[str]:
+    lines = [f"{LEGEND}."]
+    for route in registry.routes().values():
+        lines += ["", f"### {route.name}: {route.title}", "", *by_route(support, route.name)]
+    return lines
+
+
+REGIONS: Mapping[str, Callable[[Support], list[str]]] = {
+    "support-counts": _counts,
+    "support-compact": _compact,
+    "support-routes": _routes,
+    "support-not-measured": not_measured,
+}
+
+
+def filled(text: str, support: Support) -> str:
+    """Return the text with every region written anew.
+
+    Raises:
+        UsageError: a region has a name that nothing writes, or none is there.
+    """
+    found = [match["name"] for match in REGION.finditer(text)]
+    unknown = sorted(set(found) - REGIONS.keys())
+    if unknown or not found:
+        named = ", ".join(unknown) or "no region"
+        raise UsageError(f"{named}: regions are named {', '.join(REGIONS)}")
+    return REGION.sub(lambda match: _region(match["name"], support), text)
+
+
+def _region(name: str, support: Support) -> str:
+    content = "\n".join(REGIONS[name](support))
+    return f"<!-- {name} -->\n\n{content}\n\n<!-- /{name} -->"
+
+
+def committed(root: Path = ROOT) -> Results:
+    """Return the committed results.
+
+    Raises:
+        UsageError: they are not there, or damaged.
+    """
+    return read_results(root / COMMITTED)
+
+
+def keep(results: Path, root: Path = ROOT) -> Path:
+    """Keep the results of a whole run as the committed ones, and say where.
+
+    Raises:
+        UsageError: they are partial, or some case is not as expected.
+    """
+    found = read_results(results)
+    if not found.footer.complete or found.tally.unexpected or found.footer.unused:
+        raise UsageError(
+            f"{results} is not kept: {found.tally.unexpected} cases are not as expected, "
+            f"{found.header.planned - found.tally.cases} not run, "
+            f"{len(found.footer.unused)} expectations unused; mend that first"
+        )
+    path = root / COMMITTED
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(packed(results.read_text(encoding="utf-8")))
+    return path
+
+
+def main(arguments: Iterable[str], root: Path = ROOT) -> list[Path]:
+    """Keep the results that are named, if any, write the documents, and return what was written."""
+    written = [keep(Path(each), root) for each in arguments]
+    support = Support.of(committed(root))
+    for document in DOCUMENTS:
+        path = root / document
+        path.write_text(filled(path.read_text(encoding="utf-8"), support), encoding="utf-8")
+        written.append(path)
+    return written
+
+
+if __name__ == "__main__":
+    try:
+        for done in main(sys.argv[1:2]):
+            print(done)
+    except UsageError as error:
+        sys.exit(f"{error}")

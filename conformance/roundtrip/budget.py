@@ -1,0 +1,126 @@
+"""How much memory and disk a large case needs, reckoned before anything is built."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from math import prod
+from pathlib import Path
+
+import psutil
+
+from conformance.axes import models
+from conformance.axes.base import Scheme, Subject
+from conformance.case import Case
+from conformance.errors import UnavailableError
+
+GROWTH = 1.08
+"""Most memory that building, saving or loading may take, by the payload,"""
+BASE = 600_000_000
+"""and beside it: the interpreter with its libraries, one layer, one forward pass."""
+HEADERS = 1.01
+"""File bytes by payload bytes, at most."""
+BF16 = 2
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """The parameters of a subject by key."""
+
+    linears: Mapping[str, tuple[int, ...]]
+    """The weights of Linears."""
+    others: Mapping[str, tuple[int, ...]]
+
+    @property
+    def elements(self) -> int:
+        """Numbers in all of them."""
+        return sum(prod(shape) for shape in (*self.linears.values(), *self.others.values()))
+
+    @property
+    def distinct(self) -> int:
+        """Numbers in one Linear of each shape."""
+        return sum(prod(shape) for shape in set(self.linears.values()))
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Bytes that a case needs at most."""
+
+    payload: int
+    """Of the quantized model."""
+    memory: int
+    disk: int
+    bf16: int
+    """Of the unquantized model; it exists on disk only, for routes that load it."""
+    distinct: int
+    """Weights in one Linear of each shape: no bytes, but what `quantize_` goes through at least."""
+
+
+@cache
+def shapes(subject: Subject) -> Shapes:
+    """Return the shapes of a subject's parameters, asked of a model on the meta device."""
+    import torch
+
+    model = models.build_meta(subject)
+    linears = {
+        f"{name}.weight": tuple(module.weight.shape)
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear)
+    }
+    others = {
+        name: tuple(each.shape) for name, each in model.named_parameters() if name not in linears
+    }
+    return Shapes(linears, others)
+
+
+def budget(case: Case) -> Budget:
+    """Return what a case needs, by the most that its scheme may take for each weight."""
+    return reckon(shapes(case.subject), case.scheme, loads=case.route.loads)
+
+
+def reckon(found: Shapes, scheme: Scheme, *, loads: bool) -> Budget:
+    """Return what a model of these shapes needs under a scheme.
+
+    Args:
+        found: shapes of the model.
+        scheme: which weights it covers, and the most bytes of each.
+        loads: the route reads a bf16 checkpoint, which must be written first.
+    """
+    bf16 = BF16 * found.elements
+    payload = sum(BF16 * prod(shape) for shape in found.others.values())
+    for shape in found.linears.values():
+        payload += scheme.payload(shape) if scheme.covers(shape) else BF16 * prod(shape)
+    # A config that selects modules by name cannot be given them one at a time.
+    built = bf16 if scheme.whole_model and not loads else 0
+    memory = round(GROWTH * payload) + BASE + built
+    return Budget(
+        payload, memory, round(HEADERS * payload) + (bf16 if loads else 0), bf16, found.distinct
+    )
+
+
+def missing(need: Budget, *, memory: int, disk: int) -> str:
+    """Say what a case needs and does not find; empty where it fits into these free bytes."""
+    lacks = [
+        f"{needed / GIB:.1f} GiB of {what}, {free / GIB:.1f} GiB are {state}"
+        for what, state, needed, free in (
+            ("memory", "available", need.memory, memory),
+            ("disk", "free", need.disk, disk),
+        )
+        if needed > free
+    ]
+    return f"needs {' and '.join(lacks)}" if lacks else ""
+
+
+def free(directory: Path) -> dict[str, int]:
+    """Return the free bytes of memory, and of the disk of a directory."""
+    return {
+        "memory": int(psutil.virtual_memory().available),
+        "disk": shutil.disk_usage(directory).free,
+    }
+
+
+def require_room(need: Budget, directory: Path) -> None:
+    """Raise UnavailableError where a case does not fit into the memory and disk at hand."""
+    if lacks := missing(need, **free(directory)):
+        raise UnavailableError(lacks)

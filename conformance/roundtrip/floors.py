@@ -1,0 +1,93 @@
+"""How fast this machine is without the libraries under test: what a stage can cost at best."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+SAMPLE = 2**30
+"""Bytes written and read, unless the checkpoint has fewer."""
+PIECE = 2**24
+COPIED = 2**27
+SIDE = 3072
+"""Of the square weight that `quantize_` is timed with."""
+
+
+def measure(directory: Path, size: int, config: Any) -> dict[str, float]:
+    """Return rates a second by name: bytes written, read and copied, and weights quantized.
+
+    Args:
+        directory: where the checkpoint will lie.
+        size: bytes that it will have; no more are written here, and at most `SAMPLE`.
+        config: for `quantize_`; None where the scheme's weights cannot be quantized one by one.
+    """
+    written, read = disk(directory, size)
+    rates = {"floor.write": written, "floor.read": read, "floor.copy": copying()}
+    return rates if config is None else {**rates, "floor.quantize": quantizing(config)}
+
+
+def disk(directory: Path, size: int) -> tuple[float, float]:
+    """Write a file in the plainest way, read it back and remove it; return bytes a second.
+
+    Through the page cache, as the libraries write and read.
+    """
+    path = directory / "floor"
+    piece = os.urandom(min(size, PIECE))
+    count = max(1, min(size, SAMPLE) // len(piece))
+    try:
+        writing = seconds(lambda: _write(path, piece, count))
+        reading = seconds(lambda: read_through(path))
+    finally:
+        path.unlink(missing_ok=True)
+    return count * len(piece) / writing, count * len(piece) / reading
+
+
+def reading(checkpoint: Path) -> float:
+    """Return the bytes a second of reading files that were just read, up to `SAMPLE` of each."""
+    paths = [path for path in checkpoint.rglob("*") if path.is_file()]
+    size = sum(min(path.stat().st_size, SAMPLE) for path in paths)
+    return size / seconds(lambda: [read_through(path) for path in paths])
+
+
+def _write(path: Path, piece: bytes, count: int) -> None:
+    with path.open("wb", buffering=0) as file:
+        for _ in range(count):
+            file.write(piece)
+
+
+def read_through(path: Path, limit: int = SAMPLE) -> int:
+    """Read a file into one buffer, up to a limit; return how many bytes that were."""
+    buffer, done = bytearray(PIECE), 0
+    with path.open("rb", buffering=0) as file:
+        while done < limit and (count := file.readinto(buffer)):
+            done += count
+    return done
+
+
+def copying() -> float:
+    """Return the bytes a second of a copy in memory."""
+    source = torch.ones(COPIED, dtype=torch.uint8)
+    target = torch.empty_like(source)
+    target.copy_(source)
+    return COPIED / seconds(lambda: target.copy_(source))
+
+
+def quantizing(config: Any) -> float:
+    """Return the weights a second of one pass of `quantize_` over a Linear, the better of two."""
+    from torchao.quantization import quantize_
+
+    linears = [
+        torch.nn.Linear(SIDE, SIDE, bias=False, dtype=torch.bfloat16).eval().requires_grad_(False)
+        for _ in range(2)
+    ]
+    return SIDE * SIDE / min(seconds(lambda each=each: quantize_(each, config)) for each in linears)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Return how long a piece of work takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start

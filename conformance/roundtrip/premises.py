@@ -1,0 +1,57 @@
+"""Where an engine works: a directory that is removed, if need be by the next run."""
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+PREFIX = "conformance-"
+OWNER = "owner.lock"
+LARGE = "conformance-large.lock"
+EVERYBODY = 0o666
+
+
+@dataclass
+class Premises:
+    """A directory, and the lock by which others see that its owner lives."""
+
+    directory: Path
+    _lock: FileLock
+
+    @classmethod
+    def occupy(cls) -> "Premises":
+        """Make a new directory, after those of dead owners have been removed."""
+        sweep(Path(tempfile.gettempdir()))
+        directory = Path(tempfile.mkdtemp(prefix=PREFIX))
+        # Locked before it bears the name by which others look for it.
+        new = directory / f"{OWNER}.new"
+        lock = FileLock(new)
+        lock.acquire()
+        new.rename(directory / OWNER)
+        return cls(directory, lock)
+
+    def leave(self) -> None:
+        """Remove everything."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+        self._lock.release()
+
+
+def sweep(place: Path) -> list[Path]:
+    """Remove the directories that owners left who were killed; return them."""
+    removed = []
+    for path in place.glob(f"{PREFIX}*/{OWNER}"):
+        lock = FileLock(path, timeout=0)
+        try:
+            with lock:
+                shutil.rmtree(path.parent, ignore_errors=True)
+                removed.append(path.parent)
+        except (Timeout, OSError):  # its owner lives, or is somebody else
+            continue
+    return removed
+
+
+def one_large_case() -> FileLock:
+    """Return the lock that lets one large case of this machine have all of its memory."""
+    return FileLock(Path(tempfile.gettempdir()) / LARGE, mode=EVERYBODY)

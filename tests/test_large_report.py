@@ -1,0 +1,139 @@
+"""What large cases will need and what they took, in words and tables."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from conformance.commands.run import LOG_SECONDS, Watcher
+from conformance.judging.judge import judge
+from conformance.judging.results import Footer, Header, Result, Results, Selection
+from conformance.judging.summary import tally
+from conformance.report import large, text
+from conformance.roundtrip.budget import Budget
+from conformance.roundtrip.outcome import Outcome, Progress, Stage, Step
+from conformance.roundtrip.planning import STARTING, Planned, Rates, estimate
+
+CASE = "cogvideox-2b.int8wo.quantize_.pickle.cpu"
+FITS = Planned(CASE, 17 * 10**8, 24 * 10**8, 18 * 10**8, 65.4, "")
+LACKS = replace(
+    FITS, case="flux-dev.int8wo.quantize_.pickle.cpu", reason="needs 12.5 GiB of memory"
+)
+
+
+def test_a_plan_names_what_each_case_needs_and_why_one_cannot_run() -> None:
+    lines = text.to_text(large.plan_table([FITS, LACKS]), 160).splitlines()
+    assert lines[1].split() == f"{CASE} 1.70 GB 2.40 GB 1.80 GB 65 s runs".split()
+    assert lines[2].endswith("no result: needs 12.5 GiB of memory")
+
+
+def test_a_plan_sums_up_what_can_be_measured() -> None:
+    assert large.plan_line([FITS, LACKS]) == (
+        "1 of 2 cases can be measured here, one after the other, in about 1 min, "
+        "with 2.40 GB of memory and 1.80 GB of disk"
+    )
+    assert large.plan_line([LACKS]).startswith("0 of 1 cases")
+
+
+SPEED = Rates(write=10, read=20, copy=100, quantize=50, forward=25, plain=100)
+NEED = Budget(payload=200, memory=0, disk=0, bf16=400, distinct=50)
+
+
+def test_an_estimate_counts_every_byte_and_weight() -> None:
+    drawn, quantizing, calling, digesting, files = 8, 4, 4 * 8 + 2, 4, 20 + 20
+    plain = STARTING + drawn + quantizing + calling + digesting + files
+    assert estimate(NEED, SPEED, loads=False) == pytest.approx(plain)
+    assert estimate(NEED, SPEED, loads=True) == pytest.approx(plain + 40 + 20)
+    sharing = replace(SPEED, shares=True)
+    assert estimate(NEED, sharing, loads=False) == pytest.approx(plain - 3)
+    assert estimate(NEED, sharing, loads=True) == estimate(NEED, SPEED, loads=True)
+
+
+def test_a_scheme_that_cannot_be_called_or_quantized_is_estimated_without() -> None:
+    silent = replace(SPEED, forward=0, quantize=0)
+    assert estimate(NEED, silent, loads=False) == pytest.approx(STARTING + 8 + 4 + 40)
+
+
+def test_progress_is_told_in_bytes_and_time_left() -> None:
+    now = Progress("save", 3 * 10**9, 12 * 10**9)
+    assert large.progress_line("case", now, 5) == "case: save 3.0 of 12.00 GB, 15 s left"
+    assert large.progress_line("case", Progress("forward", 0, 0), 5) == "case: forward, 5 s"
+
+
+def told(console: Console, *steps: tuple[float, Progress]) -> list[Any]:
+    """Play progress at these times, and return what the bar holds."""
+    now = steps[0][0]
+    bar = text.progress(console)
+    watcher = Watcher(bar, console, clock=lambda: now)
+    for now, step in steps:  # noqa: B007 - the clock reads it
+        watcher(CASE, step)
+    return [(each.description, each.completed, each.total) for each in bar.tasks]
+
+
+def test_a_log_gets_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console(force_terminal=False, width=120)
+    begin = 1000.0
+    told(
+        console,
+        (begin, Progress("save", 0, 100)),
+        (begin + 1, Progress("save", 1, 100)),
+        (begin + LOG_SECONDS, Progress("save", 50, 100)),
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.removeprefix(f"{CASE}: ") for line in lines] == [
+        "save, 0 s",
+        "save 0.0 of 0.00 GB, 10 s left",
+    ]
+
+
+def test_a_terminal_shows_one_part_at_a_time_with_its_bytes() -> None:
+    console = Console(force_terminal=True, width=120)
+    bars = told(
+        console,
+        (0.0, Progress("save", 1, 100)),
+        (1.0, Progress("inspect", 7, 100)),
+    )
+    assert bars == [(f"{CASE} inspect", 7, 100)]
+
+
+GIGA = 10**9
+MEASURES = {
+    "bf16_bytes": 4.0 * GIGA,
+    "payload_bytes": 2.0 * GIGA,
+    "file_bytes": 2.04 * GIGA,
+    "floor.write": 1.0 * GIGA,
+    "floor.quantize": 4e8,
+    "save.seconds": 2.5,
+    "save.ratio": 1.25,
+    "save.peak_bytes": 2.7 * GIGA,
+    "save.anonymous_bytes": 2.4 * GIGA,
+    "save.mapped_bytes": 0.3 * GIGA,
+    "load.seconds": 0.5,
+    "load.ratio": 1.1,
+    "load.peak_bytes": 2.8 * GIGA,
+    "load.anonymous_bytes": 0.3 * GIGA,
+    "load.mapped_bytes": 2.5 * GIGA,
+}
+
+
+def results(measures: dict[str, float]) -> Results:
+    outcome = Outcome(CASE, steps=(Step(Stage.SAVE, 2.5), Step(Stage.LOAD, 0.5)), measures=measures)
+    judgement = judge(outcome, ())
+    header = Header.now({}, {}, Selection(), 1)
+    footer = Footer(tally([judgement]), (), True, "2026-01-01T00:00:00+00:00")
+    return Results(header, {CASE: Result(outcome, judgement)}, footer)
+
+
+def test_measured_cases_are_a_table_of_sizes_and_one_of_costs() -> None:
+    lines = large.measured_tables(results(MEASURES)).splitlines()
+    sizes = f"| {CASE} | 4,000,000,000 | 2,000,000,000 | 2,040,000,000 | 0.5100 | 0.52 |"
+    assert sizes in lines
+    assert f"{CASE}: 3 s in all, memory bound 2.76 GB" in lines
+    assert "| save | 2.5 | 1.25 | 2.70 GB | 2.40 GB | 0.30 GB | yes |" in lines
+    assert "| load | 0.5 |  | 2.80 GB | 0.30 GB | 2.50 GB | no |" in lines
+    assert "Floors: write 1.00 GB/s, quantize_ 400 M weights/s." in lines
+
+
+def test_cases_that_are_not_large_have_no_line() -> None:
+    assert CASE not in large.measured_tables(results({"payload_bytes": 1.0}))
