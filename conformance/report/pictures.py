@@ -68,7 +68,9 @@ def page(results: Results, schemes: Iterable[Scheme]) -> str:
     """Return the whole document."""
     versions = results.header.versions
     on = ", ".join(f"{name} {versions[name]}" for name in ("torch", "torchao", "diffusers"))
-    chosen = " ".join(f"--select '{each}'" for each in results.header.selection.globs)
+    asked = results.header.selection
+    options = [f"--select '{each}'" for each in asked.globs]
+    chosen = " ".join([*options, *(f"--marker {each}" for each in asked.markers)])
     command = f"    conformance run {chosen} --results pictures.jsonl"
     again = "    python -m conformance.report.pictures pictures.jsonl > docs/pictures.md"
     measured = f"Measured with {on} on CPU. CUDA: not run."

@@ -38,7 +38,7 @@ SCHEMES = (
         ),
         payload=rowwise(8, ROW),
         sqnr=29.5,
-        likeness=Likeness(0.0, 0.0),
+        likeness=Likeness(30.0, 0.98),
         reduction=0.52,
     ),
     Scheme(
@@ -59,7 +59,7 @@ SCHEMES = (
         recipes=(recipe(WEIGHT_ONLY, {2: INT8}, version=2),),
         payload=rowwise(8, V2_ROW),
         sqnr=18.0,
-        likeness=Likeness(0.0, 0.0),
+        likeness=Likeness(30.0, 0.98),
         reduction=0.52,
     ),
     Scheme(
@@ -68,7 +68,7 @@ SCHEMES = (
         recipes=(recipe(WEIGHT_ONLY, {2: INT8}, version=2, granularity=later("PerTensor")),),
         payload=tensorwise(8, V2_ROW),
         sqnr=18.0,
-        likeness=Likeness(0.0, 0.0),
+        likeness=Likeness(29.0, 0.98),
         reduction=0.52,
     ),
     Scheme(
@@ -77,7 +77,7 @@ SCHEMES = (
         recipes=(recipe(WEIGHT_ONLY, {2: INT8}, version=2, granularity=per_group(32)),),
         payload=grouped(8, 32, 8 * V2_ROW),
         sqnr=29.5,
-        likeness=Likeness(0.0, 0.0),
+        likeness=Likeness(29.0, 0.98),
         reduction=0.59,
         multiple=32,
     ),
@@ -103,7 +103,7 @@ SCHEMES = (
         ),
         payload=rowwise(8, ROW),
         sqnr=27.5,
-        likeness=Likeness(0.0, 0.0),
+        likeness=Likeness(27.0, 0.98),
         reduction=0.52,
     ),
     Scheme(
@@ -124,7 +124,7 @@ SCHEMES = (
         recipes=(recipe(DYNAMIC, {2: INT8}, version=2),),
         payload=rowwise(8, V2_ROW),
         sqnr=18.0,
-        likeness=Likeness(0.0, 0.0),
+        likeness=Likeness(27.0, 0.98),
         reduction=0.52,
     ),
     Scheme(
@@ -133,7 +133,7 @@ SCHEMES = (
         recipes=(recipe(DYNAMIC, {2: INT8}, version=2, granularity=later("PerTensor")),),
         payload=tensorwise(8, V2_ROW),
         sqnr=17.5,
-        likeness=Likeness(0.0, 0.0),
+        likeness=Likeness(25.0, 0.97),
         reduction=0.52,
     ),
     Scheme(

@@ -16,7 +16,7 @@ WEIGHT_ONLY = {2: UNPACKED, 1: AQT, 0: AQT}
 FLOORS = {1: None, 2: None, 3: 2.5, 4: 8.5, 5: 14.0, 6: 18.0, 7: 18.0, 8: 18.0}
 
 # Of the pictures of tiny pipelines, which are drawn for two widths.
-LIKENESS = {4: Likeness(0.0, 0.0), 8: Likeness(0.0, 0.0)}
+LIKENESS = {4: Likeness(19.0, 0.93), 8: Likeness(30.0, 0.98)}
 
 
 def _per_axis(bits: int) -> Scheme:
@@ -54,7 +54,7 @@ SCHEMES = (
         ),
         payload=grouped(8, 32, 48),
         sqnr=10.0,
-        likeness=Likeness(0.0, 0.0),
+        likeness=Likeness(19.0, 0.93),
         reduction=0.56,
         multiple=32,
     ),
@@ -71,7 +71,7 @@ SCHEMES = (
         ),
         payload=grouped(8, 32, 48),
         sqnr=10.0,
-        likeness=Likeness(0.0, 0.0),
+        likeness=Likeness(18.0, 0.93),
         reduction=0.56,
         multiple=32,
     ),

@@ -38,7 +38,7 @@ SCHEMES = (
         ),
         payload=rowwise(8, 10),
         sqnr=29.0,
-        likeness=Likeness(0.0, 0.0),
+        likeness=Likeness(29.0, 0.98),
         reduction=0.52,
         whole_model=True,
     ),
