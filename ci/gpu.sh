@@ -91,7 +91,7 @@ install_suite() {
   pins "$torch" >"$work/constraints.txt"
   pip=("$python" -m pip install --quiet --disable-pip-version-check -c "$work/constraints.txt")
   if [[ -n $wheels ]]; then pip+=(--no-index --find-links "$wheels"); fi
-  "${pip[@]}" "${CONFORMANCE_SUITE:-$root}[pipelines]" ||
+  "${pip[@]}" "${CONFORMANCE_SUITE:-$root}[pipelines,plot]" ||
     inconclusive 'what the suite requires cannot be installed'
 }
 
@@ -141,7 +141,8 @@ main() {
   part env "$conformance" env
   for size in ${sizes//,/ }; do run_size "$size"; done
   if [[ -n $benching ]]; then
-    part bench "$conformance" bench model flux-schnell --device cuda --results "$results/bench.json"
+    part bench "$conformance" bench model flux-schnell --device cuda --compile \
+      --results "$results/bench.json" --plot "$results/bench.svg"
   fi
   printf '\n%-12s %5s %8s\n%s' part exit seconds "$table"
   echo "results: $results"

@@ -142,13 +142,24 @@ def test_a_row_without_numbers_says_why() -> None:
 
 
 def test_a_plot_has_a_bar_a_row(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
-    shown.plot(BENCH, tmp_path / "bench.svg")
+    shown.plot(BENCH, shown.plottable(tmp_path / "bench.svg"))
     drawn = (tmp_path / "bench.svg").read_text(encoding="utf-8")
     assert "seconds a picture" in drawn
     assert "published, one H100" in drawn
-    with pytest.raises(UsageError, match=r"give a \.svg"):
-        shown.plot(BENCH, tmp_path / "bench.nothing")
+
+
+@pytest.mark.parametrize("name", ["bench.nothing", "nowhere/bench.svg"])
+def test_what_cannot_be_plotted_is_told_before_anything_is_measured(
+    tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(UsageError, match=r"give a \.svg, \.png, \.pdf in a folder that exists"):
+        shown.plottable(tmp_path / name)
+
+
+def test_without_matplotlib_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(UsageError, match=r"pip install 'matplotlib>=3\.8'"):
+        shown.plottable(Path("bench.svg"))
 
 
 # The stopwatches
@@ -221,7 +232,6 @@ PARTS = {
 
 @pytest.mark.parametrize(("name", "part"), PARTS)
 def test_text_encoders_have_their_published_size(name: str, part: str) -> None:
-    pytest.importorskip("transformers")
     assert parameters(name, part) == PARTS[name, part]
 
 

@@ -115,8 +115,8 @@ def test_every_part_is_run_and_a_table_comes_last(with_gpus: Machine) -> None:
     ]
     assert runs[2][-2:] == ["--pictures", "conformance-gpu/pictures"]
     assert ended.calls[-1] == [
-        *("bench", "model", "flux-schnell", "--device", "cuda"),
-        *("--results", "conformance-gpu/bench.json"),
+        *("bench", "model", "flux-schnell", "--device", "cuda", "--compile"),
+        *("--results", "conformance-gpu/bench.json", "--plot", "conformance-gpu/bench.svg"),
     ]
     *_, head, env, tiny, small, pipeline, bench, last = ended.stdout.splitlines()
     assert head.split() == ["part", "exit", "seconds"]
@@ -174,7 +174,7 @@ def test_the_torch_of_the_machine_stays_and_the_rest_is_pinned(with_gpus: Machin
     assert len(pins) == len((ROOT / "ci" / "constraints.txt").read_text().splitlines())
     (install,) = (e for e in (with_gpus.place / "pip-calls").read_text().splitlines() if "pip" in e)
     assert "--no-index --find-links wheels" in install
-    assert install.endswith(f"{ROOT}[pipelines]")
+    assert install.endswith(f"{ROOT}[pipelines,plot]")
     venv = (with_gpus.place / "pip-calls").read_text().splitlines()[1]
     assert venv.startswith("-m venv --system-site-packages ")
 

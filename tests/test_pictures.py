@@ -349,7 +349,6 @@ def test_a_tokenizer_that_takes_no_vocabulary_is_not_available() -> None:
 
 @pytest.mark.parametrize("subject", ["flux-pipeline", "cogvideox-pipeline"])
 def test_parts_are_made_alike_from_a_seed_and_tied_weights_stay_tied(subject: str) -> None:
-    pytest.importorskip("transformers")
     pipeline = registry.subjects()[subject].pipeline
     assert pipeline is not None
     described = pipelines.pipeline_config(pipeline)["parts"]
@@ -368,7 +367,6 @@ def zip_parameters(left: Any, right: Any) -> Any:
 
 @pytest.mark.parametrize("subject", ["flux-pipeline", "cogvideox-pipeline"])
 def test_the_prompt_is_known_letter_by_letter(subject: str) -> None:
-    pytest.importorskip("transformers")
     pipeline = registry.subjects()[subject].pipeline
     assert pipeline is not None
     config = pipelines.pipeline_config(pipeline)

@@ -1,5 +1,6 @@
 """The benchmark of pipelines as a table and as a plot; published numbers stand apart."""
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from conformance.bench.model import GIGABYTE, Bench, Row
 from conformance.errors import UsageError
 
 COLUMNS = ("scheme", "s a picture", "first, s", "peak GB", "load, s", "disk GB")
+PLOTS = (".svg", ".png", ".pdf")
 PUBLISHED = ("published s", "published GB")
 
 
@@ -64,18 +66,28 @@ def markdown(bench: Bench) -> str:
     return "\n".join([*lines, "", *notes(bench)]) + "\n"
 
 
+def plottable(path: Path) -> Path:
+    """Return the path of a plot; asked before anything is measured.
+
+    Raises:
+        UsageError: matplotlib is not installed, or no plot can lie there.
+    """
+    if importlib.util.find_spec("matplotlib") is None:
+        raise UsageError("a plot needs matplotlib; python -m pip install 'matplotlib>=3.8'")
+    if path.suffix not in PLOTS or not path.absolute().parent.is_dir():
+        known = ", ".join(PLOTS)
+        raise UsageError(f"no plot can be {path}; give a {known} in a folder that exists")
+    return path
+
+
 def plot(bench: Bench, path: Path) -> None:
     """Draw seconds a picture and peak memory, a bar a row, as SVG, PNG or PDF.
 
     Raises:
-        UsageError: matplotlib is not installed, or the file cannot be written.
+        UsageError: the file cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise UsageError(
-            "a plot needs matplotlib: python -m pip install 'matplotlib>=3.8'"
-        ) from None
+    from matplotlib.figure import Figure
+
     rows = [row for row in bench.rows if not row.reason]
     names = [f"{row.scheme}\ncompiled" if row.compiled else row.scheme for row in rows]
     figure = Figure(figsize=(2 + 1.2 * len(rows), 6), layout="constrained")
@@ -92,8 +104,8 @@ def plot(bench: Bench, path: Path) -> None:
     figure.suptitle(f"{BENCHED[bench.name].title} ({bench.device})")
     try:
         figure.savefig(path)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot write the plot to {path}: {error}; give a .svg or .png") from None
+    except OSError as error:
+        raise UsageError(f"cannot write the plot to {path}: {error}; give another path") from None
 
 
 def _bars(axes: Any, names: list[str], heights: list[float], label: str) -> None:

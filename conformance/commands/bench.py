@@ -146,9 +146,10 @@ def model(
         (False, True) if compiled else (False,),
         timeout,
     )
+    drawn = None if plot is None else shown.plottable(plot)
     figures = _benched(models.checked(plan), results)
-    if plot is not None:
-        shown.plot(figures, plot)
+    if drawn is not None:
+        shown.plot(figures, drawn)
     if as_json:
         print(json.dumps(figures.to_json(), indent=1))
     else:
