@@ -34,7 +34,7 @@ SAVED = (Step(Stage.SAVE, 0.002),)
 
 
 def run_cases(
-    cases: Iterable[Case], _workers: int, _timeout: float
+    cases: Iterable[Case], _workers: int, _timeout: float, *_: object
 ) -> Generator[Outcome, None, None]:
     """Yield the outcome of each case."""
     if os.environ.get("TOY_REFUSES") == toyhost.quantizer():
