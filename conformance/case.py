@@ -96,6 +96,12 @@ def default_cases() -> list[Case]:
     return list(enumerate_cases(tiny, [Device.CPU]))
 
 
+@cache
+def default_formats() -> tuple[str, ...]:
+    """The formats of default cases by name: those with shards of gigabytes are not among them."""
+    return tuple(dict.fromkeys(case.format.name for case in default_cases()))
+
+
 def find(case_id: str) -> Case:
     """Return the case with this id.
 

@@ -302,6 +302,7 @@ def suite_stand_in(directory: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_the_suite_is_installed_without_what_only_runs_need(place: Place, tmp_path: Path) -> None:
     wheel = suite_stand_in(tmp_path)
     other = tmp_path / "other"

@@ -12,10 +12,18 @@ from conformance.judging.results import Footer, Header, Result, Results, Selecti
 from conformance.judging.summary import tally
 from conformance.report import large, text
 from conformance.roundtrip.budget import Budget
-from conformance.roundtrip.outcome import Outcome, Progress, Stage, Step
+from conformance.roundtrip.outcome import (
+    NoResult,
+    NoResultKind,
+    Outcome,
+    Progress,
+    Stage,
+    Step,
+)
 from conformance.roundtrip.planning import STARTING, Planned, Rates, estimate
 
 CASE = "cogvideox-2b.int8wo.quantize_.pickle.cpu"
+TINY = "flux-tiny.int8wo.quantize_.pickle.cpu"
 FITS = Planned(CASE, 17 * 10**8, 24 * 10**8, 18 * 10**8, 65.4, "")
 LACKS = replace(
     FITS, case="flux-dev.int8wo.quantize_.pickle.cpu", reason="needs 12.5 GiB of memory"
@@ -117,16 +125,19 @@ MEASURES = {
 }
 
 
-def results(measures: dict[str, float]) -> Results:
-    outcome = Outcome(CASE, steps=(Step(Stage.SAVE, 2.5), Step(Stage.LOAD, 0.5)), measures=measures)
+def results(
+    measures: dict[str, float], case: str = CASE, no_result: NoResult | None = None
+) -> Results:
+    steps = (Step(Stage.SAVE, 2.5), Step(Stage.LOAD, 0.5))
+    outcome = Outcome(case, steps=steps, no_result=no_result, measures=measures)
     judgement = judge(outcome, ())
     header = Header.now({}, {}, Selection(), 1)
     footer = Footer(tally([judgement]), (), True, "2026-01-01T00:00:00+00:00")
-    return Results(header, {CASE: Result(outcome, judgement)}, footer)
+    return Results(header, {case: Result(outcome, judgement)}, footer)
 
 
 def test_measured_cases_are_a_table_of_sizes_and_one_of_costs() -> None:
-    lines = large.measured_tables(results(MEASURES)).splitlines()
+    lines = large.measured_tables([results(MEASURES)]).splitlines()
     sizes = f"| {CASE} | 4,000,000,000 | 2,000,000,000 | 2,040,000,000 | 0.5100 | 0.52 |"
     assert sizes in lines
     assert f"{CASE}: 3 s in all, memory bound 2.76 GB" in lines
@@ -135,5 +146,18 @@ def test_measured_cases_are_a_table_of_sizes_and_one_of_costs() -> None:
     assert "Floors: write 1.00 GB/s, quantize_ 400 M weights/s." in lines
 
 
+def test_a_case_that_was_not_measured_is_named_with_the_reason() -> None:
+    ended = NoResult(NoResultKind.SKIPPED, "needs 12.5 GiB of memory, 9.0 GiB are available")
+    lines = large.measured_tables([results({}, no_result=ended)]).splitlines()
+    reason = "needs 12.5 GiB of memory, 9.0 GiB are available"
+    assert f"| {CASE} | no result: skipped | no | {reason} |" in lines
+    assert lines[-4:] == [
+        "| case | bf16 bytes | payload bytes | file bytes | files / bf16 | promised |",
+        "|---|---:|---:|---:|---:|---:|",
+        "",
+        "### Time and memory",
+    ]
+
+
 def test_cases_that_are_not_large_have_no_line() -> None:
-    assert CASE not in large.measured_tables(results({"payload_bytes": 1.0}))
+    assert TINY not in large.measured_tables([results(MEASURES, case=TINY)])

@@ -161,7 +161,7 @@ def test_scenes_do_what_they_say(tmp_path: Path) -> None:
 
 
 def test_half_a_save_is_half(tmp_path: Path) -> None:
-    sizes = []
+    sizes: list[int] = []
 
     class Looking(Told):
         def save(self, what: str, form: str, directory: Path) -> None:

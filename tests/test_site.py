@@ -1,6 +1,7 @@
 """The documentation site: built strictly, whole, no link broken, nothing fetched."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,12 +16,13 @@ from conformance.axes import registry
 from conformance.case import default_cases
 from conformance.report.catalogue import defects
 from conformance.report.site import TUTORIALS, navigation, relinked
-from conformance.report.site_pages import anchor, pages
+from conformance.report.site_pages import SOURCES, anchor, pages
 from conformance.report.support import Support
 from conformance.roundtrip.checks import all_checks
 from conformance.roundtrip.outcome import NoResult, NoResultKind, Outcome
 
 ROOT = Path(__file__).parents[1]
+DOCS = sorted((ROOT / "docs").glob("*.md"))
 LOADS = {"script": "src", "img": "src", "iframe": "src", "link": "href"}
 """What a browser fetches by itself, and the attribute that says from where."""
 
@@ -66,18 +68,15 @@ def parsed(site: Path) -> dict[Path, Page]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "path",
-    [
+def test_everything_has_a_page(site: Path) -> None:
+    wanted = {
         "index.html",
         *(f"checks/{each.name}.html" for each in all_checks()),
         *(f"schemes/{name}.html" for name in registry.schemes()),
         *(f"formats/{name}.html" for name in registry.formats()),
         *(f"tutorials/{name}.html" for name in TUTORIALS),
-    ],
-)
-def test_everything_has_a_page(path: str, site: Path) -> None:
-    assert (site / path).is_file()
+    }
+    assert wanted <= {path.relative_to(site).as_posix() for path in site.rglob("*.html")}
 
 
 def broken(found: dict[Path, Page]) -> Iterator[str]:
@@ -169,6 +168,22 @@ def test_a_page_says_why_a_case_does_not_pass() -> None:
 def test_every_defect_has_the_fragment_that_pages_link_to(parsed: dict[Path, Page]) -> None:
     (page,) = (each for path, each in parsed.items() if path.name == "defects.html")
     assert {anchor(each.name) for each in defects()} <= page.ids
+
+
+# Documents
+
+UNFENCED = re.compile(r"^- .*\n\n {6}\S", re.MULTILINE)
+"""Code in a list item without a fence: the site shows it as text."""
+
+
+@pytest.mark.parametrize("path", [*SOURCES, *(f"docs/{each.name}" for each in DOCS)])
+def test_code_in_a_list_is_fenced(path: str) -> None:
+    assert UNFENCED.findall((ROOT / path).read_text(encoding="utf-8")) == []
+
+
+def test_code_without_a_fence_is_noticed() -> None:
+    assert UNFENCED.search("- see:\n\n      code\n\n")
+    assert not UNFENCED.search("- see:\n\n    ```sh\n    code\n    ```\n")
 
 
 # Links

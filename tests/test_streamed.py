@@ -181,19 +181,24 @@ def test_a_streamed_model_has_the_bits_of_one_that_is_quantized_whole(
     assert (product.base.filler.twins.taken > 0) is shared
 
 
-class Packed(torch.Tensor):
+class Packed(torch.Tensor):  # type: ignore[misc]
     """A quantized weight whose rows lie packed, two and two."""
 
     @staticmethod
     def __new__(cls, packed: torch.Tensor) -> "Packed":
         shape = (2 * packed.shape[0], packed.shape[1])
-        return torch.Tensor._make_wrapper_subclass(cls, shape)
+        made: Packed = torch.Tensor._make_wrapper_subclass(cls, shape)
+        return made
 
     def __init__(self, packed: torch.Tensor) -> None:
         self.packed = packed
 
     def __tensor_flatten__(self) -> tuple[list[str], None]:
         return ["packed"], None
+
+    @classmethod
+    def __torch_dispatch__(cls, operation: object, *_: object) -> None:
+        raise NotImplementedError(str(operation))
 
 
 def test_rows_that_do_not_stand_alone_are_not_shared() -> None:

@@ -24,6 +24,7 @@ def test_every_page_is_a_tutorial_of_the_site() -> None:
     assert ELSEWHERE.keys() < set(TUTORIALS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(TUTORIALS) - ELSEWHERE.keys()))
 def test_a_tutorial_is_followed(name: str, tmp_path: Path) -> None:
     text = page(name)
@@ -93,6 +94,11 @@ def test_a_page_is_read() -> None:
     ]
 
 
+def test_a_quotation_in_what_is_printed_is_no_command() -> None:
+    (step,) = steps("```console\n$ cat issue.md\nsaid\n> quoted\n```\n")
+    assert (step.command, step.shown) == ("cat issue.md", "said\n> quoted\n")
+
+
 def test_a_page_is_followed(tmp_path: Path) -> None:
     said = [said for _, said in followed(TEXT, tmp_path, os.environ)]
     assert said == ["{}\n", "{}\ndone in 0.31s\n", "```\n1\n2\n3\n"]
@@ -120,6 +126,8 @@ def test_a_page_that_is_wrong_is_written_anew(tmp_path: Path) -> None:
         ("torch 2.13.0\n", "torch 2.13.1\n", False),
         ("python 3.11.7\n", "python 3.11.12\n", True),
         ("python 3.11.7\n", "python 3.12.7\n", False),
+        (".....   [100%]\n", "........ [100%]\n", True),
+        (".....   [100%]\n", "...F.... [100%]\n", False),
         ("save 3 MB\n", "save 4 MB\n", False),
         ("a\n", "a\nb\n", False),
         ("a\nb\n", "a\n", False),

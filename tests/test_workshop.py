@@ -104,7 +104,7 @@ def test_a_released_workshop_holds_nothing(shop: Workshop) -> None:
 
 
 def test_quantizing_leaves_the_base_as_it_was(shop: Workshop) -> None:
-    base = shop.base(PICKLE, Ladder(Reader.SAME))
+    base: Any = shop.base(PICKLE, Ladder(Reader.SAME))
     product(shop, PICKLE)
     assert {type(each.weight.data) for each in linears(base.model)} == {torch.Tensor}
     assert torch.equal(models.forward(base.model, base.inputs), base.output)

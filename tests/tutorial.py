@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -27,6 +28,8 @@ CONTINUED = "> "
 VARIES = re.compile(
     r"\b\d+(?:\.\d+)? (?:ms|s)\b|\bin \d+\.\d+s\b"  # times of stages, of a gate, of pytest
     r"|(?<=\d)\+(?:cpu|cu\d+)\b|(?<=\b3\.\d\d)\.\d+\b"  # the build of torch, the patch of Python
+    r"|^\.+(?= +\[100%\])",  # tests that passed
+    re.MULTILINE,
 )
 WIDTH = "100"
 
@@ -50,7 +53,7 @@ def steps(page: str) -> Iterator[Step]:
             yield Step(block["path"], "", body, (start, block.end("body")))
         elif block["kind"] == "console":
             lines = body.splitlines(keepends=True)
-            more = sum(1 for each in lines[1:] if each.startswith(CONTINUED))
+            more = len([*takewhile(lambda line: line.startswith(CONTINUED), lines[1:])])
             asked = "".join(each[len(PROMPT) :] for each in lines[: more + 1])
             shown = "".join(lines[more + 1 :])
             begin = start + len(body) - len(shown)

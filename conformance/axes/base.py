@@ -66,7 +66,7 @@ class Family:
     bfloat16 on CPU; `short` asks for a sequence as short as the model takes."""
     script: InputsScript | None = None
     """The like for a repro: `model config -> lines before a call, its keywords`."""
-    defaults: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """Defaults of the class, which a repro leaves out of its model config."""
 
     def load_class(self) -> Any:

@@ -30,14 +30,14 @@ def command(
     globs: Globs = None,
     markers: Markers = None,
     measured: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Tell what the cases of this results file took."),
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Tell what the cases of results files took; repeatable."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Tell the memory, disk and time that full-size cases will need, before they are run."""
-    if measured is not None:
-        print(large.measured_tables(read_results(measured)), end="")
+    if measured:
+        print(large.measured_tables(map(read_results, measured)), end="")
         return
     cases = [
         each

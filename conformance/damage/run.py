@@ -7,8 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from conformance.axes import registry
-from conformance.case import Case, select
+from conformance.case import Case, default_formats, select
 from conformance.damage.bench import TIMEOUT, Bench, Target
 from conformance.damage.fate import Result
 from conformance.damage.mutation import Mutation
@@ -21,7 +20,7 @@ CHUNK = 20
 
 def default_cases() -> list[Case]:
     """Return one case for every format: the recipe that works for all of them."""
-    globs = [f"flux-tiny.int8wo.torchao-config.{each}.cpu" for each in registry.formats()]
+    globs = [f"flux-tiny.int8wo.torchao-config.{each}.cpu" for each in default_formats()]
     return select(globs)
 
 

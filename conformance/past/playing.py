@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -103,8 +104,8 @@ class Models:
     def at_once(self, form: str, directory: Path) -> None:
         """Save the new and the old content at the same time."""
         self._model(NEW), self._model(OLD)
-        children = [forked(lambda w=each: self.save(w, form, directory)) for each in (OLD, NEW)]
-        problems = [raised(lambda c=each: ended(c)) for each in children]
+        children = [forked(partial(self.save, each, form, directory)) for each in (OLD, NEW)]
+        problems = [raised(partial(ended, each)) for each in children]
         if any(problems):
             raise InterruptedSave("one of two saves failed")
 

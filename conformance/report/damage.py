@@ -124,9 +124,9 @@ def shown(damage: Damage) -> RenderableType:
     """Return everything for a terminal or a log: headline, formats, kinds by format."""
     parts: list[RenderableType] = [line(headline(damage)), Text()]
     parts += [_table("format", rows(damage.results, "format", formats(damage.results)))]
-    for each in formats(damage.results):
-        mine = [result for result in damage.results if result.format == each]
-        parts += [Text(), line(each, "bold"), _table("kind", rows(mine, "kind", KINDS))]
+    for form in formats(damage.results):
+        mine = [result for result in damage.results if result.format == form]
+        parts += [Text(), line(form, "bold"), _table("kind", rows(mine, "kind", KINDS))]
     for each in damage.results:
         if each.fate is None or each.spoils or each.ran:
             parts.append(line(f"{each.case} {each.kind}/{each.name}: {_odd(each)}", "red"))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from rich.table import Table
 
 from conformance.axes import registry
+from conformance.axes.base import Size
 from conformance.judging.results import Result, Results
 from conformance.roundtrip.budget import BASE, GROWTH
 from conformance.roundtrip.outcome import Progress
@@ -106,13 +107,42 @@ def costs(measures: Mapping[str, float]) -> Iterator[Cost]:
             )
 
 
-def measured_tables(results: Results) -> str:
-    """Return the sizes on disk and the costs of all large cases, as Markdown."""
-    large = [each for each in results.cases.values() if "save.seconds" in each.outcome.measures]
-    blocks = ["### Sizes\n", *_sizes(large), "\n### Time and memory\n"]
+def measured_tables(runs: Iterable[Results]) -> str:
+    """Return the sizes on disk and the costs of all large cases of several runs, as Markdown.
+
+    A case without measurements is named with the reason.
+    """
+    runs = list(runs)
+    results = [each for run in runs for each in run.cases.values() if _is_large(each.outcome.case)]
+    large = [each for each in results if "save.seconds" in each.outcome.measures]
+    blocks = [*dict.fromkeys(_machine(run) for run in runs), "\n### Verdicts\n"]
+    blocks += [*_verdicts(results), "\n### Sizes\n", *_sizes(large), "\n### Time and memory\n"]
     for each in large:
         blocks += _costs(each)
     return "\n".join(blocks) + "\n"
+
+
+def _is_large(case: str) -> bool:
+    subject = registry.subjects().get(case.split(".")[0])
+    return subject is not None and subject.size is Size.FULL
+
+
+def _machine(run: Results) -> str:
+    header = run.header
+    versions = ", ".join(f"{name} {header.versions[name]}" for name in sorted(header.versions))
+    hardware = ", ".join(f"{name} {header.hardware[name]}" for name in sorted(header.hardware))
+    return f"Measured with {versions}; {hardware}.\n"
+
+
+def _verdicts(results: Iterable[Result]) -> Iterator[str]:
+    yield "| case | verdict | as expected | why |"
+    yield "|---|---|---|---|"
+    for each in results:
+        judged, ended = each.judgement, each.outcome.no_result
+        came = str(judged.verdict) if ended is None else f"no result: {ended.kind}"
+        why = "; ".join(judged.covered_by) if ended is None else ended.reason.splitlines()[0]
+        cells = [judged.case, came, "yes" if judged.as_expected else "no", why]
+        yield f"| {' | '.join(cells)} |"
 
 
 def _sizes(large: Iterable[Result]) -> Iterator[str]:

@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 
 from conformance.axes import registry
 from conformance.axes.base import Format, Needs, Scheme
-from conformance.case import all_cases
+from conformance.case import all_cases, default_formats
 from conformance.judging.judge import Judgement
 from conformance.judging.results import Results
 from conformance.judging.summary import CauseGroup, causes_worst_first
@@ -101,7 +101,7 @@ def _measured(scheme: Scheme, support: Support) -> Iterator[str]:
             f"[{form}](../formats/{form}.md)",
             *(spelt(support.letter(scheme.name, route, form)) for route in routes),
         )
-        for form in registry.formats()
+        for form in default_formats()
     )
     yield "\n".join(table(("format", *map(code, routes)), rows))
     yield f"In the table, {BEHIND}."

@@ -44,4 +44,4 @@ def size(module: Any) -> int:
     """Return the bytes that the weight of a Linear has in bf16; 0 for other modules."""
     if not isinstance(module, torch.nn.Linear):
         return 0
-    return BF16 * module.in_features * module.out_features
+    return int(BF16 * module.in_features * module.out_features)

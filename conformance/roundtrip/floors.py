@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def quantizing(config: Any) -> float:
         torch.nn.Linear(SIDE, SIDE, bias=False, dtype=torch.bfloat16).eval().requires_grad_(False)
         for _ in range(2)
     ]
-    return SIDE * SIDE / min(seconds(lambda each=each: quantize_(each, config)) for each in linears)
+    return SIDE * SIDE / min(seconds(partial(quantize_, each, config)) for each in linears)
 
 
 def seconds(work: Callable[[], object]) -> float:

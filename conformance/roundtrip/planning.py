@@ -143,12 +143,13 @@ def rates(scheme: str, device: Device, place: Path, count: int) -> Rates:
     with at_large():
         general = _general(place, count)
         if storage is not None or found.whole_model:
-            return Rates(**general, quantize=0.0, forward=0.0)
-        return Rates(**general, **_of_a_linear(config, str(device), count, calls=not storage_only))
+            return Rates(quantize=0.0, forward=0.0, **general)
+        linear = _of_a_linear(config, str(device), count, calls=not storage_only)
+        return Rates(**general, **linear)
 
 
 @cache
-def _general(place: Path, count: int) -> Mapping[str, float]:
+def _general(place: Path, count: int) -> Mapping[str, Any]:
     from conformance.roundtrip import floors
 
     written, read = floors.disk(place, SAMPLE)
@@ -169,7 +170,7 @@ def _linear(device: str, count: int) -> tuple[Any, Any]:
     return linear.requires_grad_(False), call
 
 
-def _of_a_linear(config: Any, device: str, count: int, *, calls: bool) -> Mapping[str, float]:
+def _of_a_linear(config: Any, device: str, count: int, *, calls: bool) -> Mapping[str, Any]:
     from torchao.quantization import quantize_
 
     from conformance.roundtrip.streamed import turned_rows

@@ -53,7 +53,8 @@ class Pool:
     def place(self, name: str) -> int:
         """Return where in the run the parameter of this name begins."""
         digest = blake2b(f"{self.seed}:{name}".encode(), digest_size=8).digest()
-        return int.from_bytes(digest, "big") % self._run.numel()
+        length: int = self._run.numel()
+        return int.from_bytes(digest, "big") % length
 
     def draw(self, name: str, shape: tuple[int, ...]) -> torch.Tensor:
         """Return the parameter of this name: bfloat16 on CPU, spread as `models.weight` does."""

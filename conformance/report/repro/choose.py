@@ -68,9 +68,13 @@ def _said(case: Case, versions: Mapping[str, str], name: str) -> Sequence[Sample
     }
     known = Measured.from_json(measured["expectations"].get(name, {"counts": {}, "samples": []}))
     samples = [each for each in known.samples if each.versions in environments]
-    cases = all_cases()
-    alike = [each for each in samples if cases[each.case].scheme is case.scheme]
+    alike = [each for each in samples if _scheme(each.case) is case.scheme]
     return alike or samples
+
+
+def _scheme(case_id: str) -> Scheme | None:
+    case = all_cases().get(case_id)
+    return None if case is None else case.scheme
 
 
 def by_result(case: Case, results: Results, known: Known, name: str = "") -> Repro:
