@@ -54,8 +54,7 @@ def enumerate_cases(
         for scheme in registry.schemes().values():
             if not _goes_with(subject, scheme):
                 continue
-            routes, formats = routes_of(subject), formats_of(subject)
-            for device, route, form in product(devices, routes, formats):
+            for device, route, form in product(devices, *ways_of(subject)):
                 if not device.crossed or (form.crosses and subject.size is Size.TINY):
                     yield Case(subject, scheme, route, form, device)
 
@@ -67,10 +66,11 @@ def _goes_with(subject: Subject, scheme: Scheme) -> bool:
     return subject.schemes is None or scheme.name in subject.schemes
 
 
-def routes_of(subject: Subject) -> list[Route]:
-    """Return the routes that a subject can go: a whole pipeline needs one."""
+def ways_of(subject: Subject) -> tuple[list[Route], list[Format]]:
+    """Return the routes that a subject can go, and its formats: a whole pipeline needs one."""
     routes = registry.routes().values()
-    return [each for each in routes if subject.pipeline is not None or not each.whole]
+    possible = [each for each in routes if subject.pipeline is not None or not each.whole]
+    return possible, formats_of(subject)
 
 
 def formats_of(subject: Subject) -> list[Format]:
@@ -100,6 +100,12 @@ def default_cases() -> list[Case]:
 def default_formats() -> tuple[str, ...]:
     """The formats of default cases by name: those with shards of gigabytes are not among them."""
     return tuple(dict.fromkeys(case.format.name for case in default_cases()))
+
+
+@cache
+def default_routes() -> tuple[str, ...]:
+    """The routes of default cases by name: those of whole pipelines are not among them."""
+    return tuple(dict.fromkeys(case.route.name for case in default_cases()))
 
 
 def find(case_id: str) -> Case:

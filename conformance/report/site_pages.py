@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 
 from conformance.axes import registry
 from conformance.axes.base import Format, Needs, Scheme
-from conformance.case import all_cases, default_formats
+from conformance.case import all_cases, default_formats, default_routes
 from conformance.judging.judge import Judgement
 from conformance.judging.results import Results
 from conformance.judging.summary import CauseGroup, causes_worst_first
@@ -95,7 +95,7 @@ def _measured(scheme: Scheme, support: Support) -> Iterator[str]:
     if not support.measured(scheme.name):
         yield "Not measured: " + (_listed(support.reasons(scheme.name)) or "no case was run.")
         return
-    routes = tuple(registry.routes())
+    routes = default_routes()
     rows = (
         (
             f"[{form}](../formats/{form}.md)",
@@ -120,7 +120,7 @@ def format_page(form: Format, support: Support) -> str:
         "Writes `config.json`": form.has_config,
         "Keeps `requires_grad`": form.has_requires_grad,
     }
-    routes = tuple(registry.routes())
+    routes = default_routes()
     rows = (
         (
             f"[{support.named(name)}](../schemes/{name}.md)",
