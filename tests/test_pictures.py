@@ -1,5 +1,6 @@
 """Pictures of whole pipelines: drawing and comparing them, and what the two checks say."""
 
+import json
 import math
 import re
 from dataclasses import replace
@@ -10,15 +11,25 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 import torch
+from called import called
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from conformance.axes import pipelines, registry
 from conformance.axes.base import Device, Likeness, Pipeline, Size
 from conformance.case import all_cases, default_cases, find
 from conformance.errors import UnavailableError, UsageError
 from conformance.judging.judge import judge
-from conformance.judging.results import Footer, Header, Result, Results, Selection
+from conformance.judging.results import (
+    Footer,
+    Header,
+    Result,
+    Results,
+    Selection,
+    load_schema,
+    read_results,
+)
 from conformance.judging.summary import tally
 from conformance.report.pictures import table, worst
 from conformance.roundtrip.checks import likeness as likeness_check
@@ -378,3 +389,32 @@ def test_the_prompt_is_known_letter_by_letter(subject: str) -> None:
         assert len(letters) >= len(prompt.replace(" ", ""))
         assert len(ids) <= longest
         assert tokenizer.decode(letters).strip() == prompt
+
+
+# A whole run
+
+
+@pytest.mark.slow
+def test_a_run_hangs_what_it_draws_and_names_it_in_the_results(tmp_path: Path) -> None:
+    results, folder = tmp_path / "results.jsonl", tmp_path / "hung" / "here"
+    case = "flux-pipeline.int8wo.quantize_.pickle.cpu"
+    command = ("run", "--select", case, "--results", str(results), "--pictures", str(folder))
+    ended = called(*command, where=tmp_path)
+    assert ended.returncode == 0, ended.stdout
+    outcome = read_results(results).cases[case].outcome
+    assert set(outcome.pictures) == {
+        f"{name}.png" for name in ("reference", "quantized", "reloaded", "difference")
+    }
+    shown = {name: imageio.imread(tmp_path / path) for name, path in outcome.pictures.items()}
+    assert {each.shape for each in shown.values()} == {(48, 64, 3)}
+    assert np.array_equal(shown["quantized.png"], shown["reloaded.png"])
+    assert not np.array_equal(shown["reference.png"], shown["reloaded.png"])
+    assert outcome.measures["psnr_db"] > 40
+    assert check_schema(results) == []
+
+
+def check_schema(results: Path) -> list[str]:
+    """Say what in a results file is not as the published schema has it."""
+    validator = Draft202012Validator(load_schema())
+    lines = map(json.loads, results.read_text(encoding="utf-8").splitlines())
+    return [error.message for line in lines for error in validator.iter_errors(line)]
