@@ -195,7 +195,12 @@ class Cuda:
 
 def test_cuda_is_timed_by_events_around_the_call_and_waited_for() -> None:
     cuda = Cuda()
-    seconds, made = CudaWatch(cuda).time(lambda: cuda.calls.append("work") or "made")
+
+    def work() -> str:
+        cuda.calls.append("work")
+        return "made"
+
+    seconds, made = CudaWatch(cuda).time(work)
     assert cuda.calls == ["synchronize", "record", "work", "record", "synchronize"]
     assert (seconds, made) == (2.0, "made")
 

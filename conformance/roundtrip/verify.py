@@ -143,7 +143,7 @@ def with_picture(evidence: Evidence, case: Case, directory: Path, got: Held) -> 
     keep_pictures(directory, reference=reference, quantized=quantized, reloaded=picture)
     return replace(
         evidence,
-        pictures=picture_facts(picture),
+        pictures=() if case.device.crossed else picture_facts(picture),
         likeness=None if reference is None else likeness(reference, picture),
         explain=lambda path: (
             difference(quantized, picture)
