@@ -10,8 +10,9 @@ from conformance.case import default_cases, find
 from conformance.judging.expectations import Expectation
 from conformance.judging.results import Selection
 from conformance.judging.summary import ExitCode, exit_code
-from conformance.pytest_item import PROPERTY
+from conformance.pytest_item import PROPERTY, out_of_space
 from conformance.report import text
+from conformance.roundtrip.disk import NoSpaceError
 from conformance.roundtrip.outcome import Outcome
 from conformance.session import Session, open_results
 
@@ -42,7 +43,14 @@ class Controller:
         """Take in an outcome."""
         for name, outcome in report.user_properties:
             if name == PROPERTY and report.when == "call":
-                self.run.add(Outcome.from_json(json.loads(str(outcome))))
+                self._add(Outcome.from_json(json.loads(str(outcome))))
+
+    def _add(self, outcome: Outcome) -> None:
+        try:
+            with out_of_space(self.config.option.results):
+                self.run.add(outcome)
+        except NoSpaceError as error:
+            raise pytest.exit.Exception(str(error), returncode=ExitCode.INCONCLUSIVE) from None
 
     @property
     def unused(self) -> tuple[str, ...]:

@@ -1,6 +1,9 @@
 """The part of the pytest face that runs one case: under xdist, in a worker."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -8,8 +11,10 @@ from conformance.case import Case
 from conformance.errors import UsageError
 from conformance.judging.expectations import Expectation
 from conformance.judging.judge import Judgement, judge
+from conformance.judging.summary import ExitCode
 from conformance.judging.verdicts import Verdict
 from conformance.report import text
+from conformance.roundtrip.disk import NoSpaceError, no_space, require_space
 from conformance.roundtrip.engine import Engine
 from conformance.roundtrip.outcome import NoResultKind, Outcome
 
@@ -22,18 +27,42 @@ def run(
 ) -> None:
     """Run a case, leave its outcome on the item, and end the test as the case ended."""
     try:
-        outcome = engine.run(case)
+        with out_of_space(request.config.option.results):
+            outcome = require_space(engine.run(case))
     except UsageError as error:
         raise stopping(request.session, str(error)) from None
+    except NoSpaceError as error:
+        raise stopping(request.session, str(error), ExitCode.INCONCLUSIVE) from None
     # As text, because xdist sends no enums.
     request.node.user_properties.append((PROPERTY, json.dumps(outcome.to_json())))
     end_test(outcome, judge(outcome, declared))
 
 
-def stopping(session: pytest.Session, reason: str) -> BaseException:
+@contextmanager
+def out_of_space(results: Path | None) -> Iterator[None]:
+    """Say the same of every full disk, as the `run` command does.
+
+    Raises:
+        NoSpaceError: the disk is full; in one line, with the mend.
+    """
+    kept = f"what was measured is in {results}" if results else "--results FILE keeps what it can"
+    mend = f"free some, and run it again; {kept}"
+    try:
+        yield
+    except NoSpaceError as error:
+        raise NoSpaceError(f"no space left: {error}; {mend}") from None
+    except OSError as error:
+        if not no_space(str(error)):
+            raise
+        raise NoSpaceError(f"no space left: {error}; {mend}") from None
+
+
+def stopping(
+    session: pytest.Session, reason: str, code: int = pytest.ExitCode.USAGE_ERROR
+) -> BaseException:
     """Return what ends the whole run: no case can be measured. An xdist worker asks for it."""
     if not hasattr(session.config, "workerinput"):
-        return pytest.exit.Exception(reason, returncode=pytest.ExitCode.USAGE_ERROR)
+        return pytest.exit.Exception(reason, returncode=code)
     session.shouldstop = reason
     return pytest.fail.Exception(reason, pytrace=False)
 

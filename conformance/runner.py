@@ -12,6 +12,7 @@ from conformance.case import Case
 from conformance.drained import drained
 from conformance.roundtrip.engine import Engine
 from conformance.roundtrip.gallery import Gallery
+from conformance.roundtrip.kept import Keep
 from conformance.roundtrip.outcome import Outcome, Progress
 
 
@@ -33,9 +34,10 @@ def run_cases(
     workers: int,
     timeout: float,
     told: Callable[[str, Progress], None] = lambda _case, _progress: None,
+    keep: Keep | None = None,
     gallery: Gallery | None = None,
 ) -> Generator[Outcome, None, None]:
-    """Yield the outcome of each case as it arrives.
+    """Yield the outcome of each case as it arrives; with `keep`, checkpoints stay there.
 
     When nobody wants further outcomes, what is at work is broken off. `told` hears, in a thread
     of its own, how far large cases are.
@@ -46,7 +48,7 @@ def run_cases(
     work = _Work()
     for _, members in groupby(cases, key=lambda case: case.group):
         work.groups.put(list(members))
-    start = partial(Engine, timeout, told=told, gallery=gallery)
+    start = partial(Engine, timeout, told=told, keep=keep, gallery=gallery)
     threads = [threading.Thread(target=_hand, args=(work, start)) for _ in range(workers)]
     for thread in threads:
         thread.start()

@@ -3,6 +3,7 @@
 `pytest -p stand_in` puts it in the place of the real one, with no expectations but those given.
 """
 
+import errno
 import os
 import signal
 from collections.abc import Iterable, Iterator
@@ -24,6 +25,10 @@ from conformance.roundtrip.outcome import (
 
 CTRL_C = "STAND_IN_CTRL_C"
 """The format at which somebody presses Ctrl-C."""
+FULL = "STAND_IN_FULL"
+"""The format at which the disk is full: in a worker process."""
+FULL_HERE = "STAND_IN_FULL_HERE"
+"""The format at which the disk is full for the engine itself."""
 
 STEPS = (Step(Stage.SAVE, 0.002), Step(Stage.LOAD, 0.003), Step(Stage.STRUCTURE, 0.001))
 ALTERED = tuple(
@@ -61,7 +66,7 @@ def answer(case: Case) -> Outcome:
     return Outcome(case.id, STEPS)
 
 
-def answers(cases: Iterable[Case], _workers: int, _timeout: float) -> Iterator[Outcome]:
+def answers(cases: Iterable[Case], *_: object) -> Iterator[Outcome]:
     """Stands in for `conformance.runner.run_cases`."""
     yield from map(answer, cases)
 
@@ -83,6 +88,11 @@ class StandIn:
             in_worker = "PYTEST_XDIST_WORKER" in os.environ
             os.kill(os.getppid() if in_worker else os.getpid(), signal.SIGINT)
             signal.pause() if in_worker else None
+        if os.environ.get(FULL) == case.format.name:
+            reason = "No space left on device: [Errno 28]"
+            return Outcome(case.id, no_result=NoResult(NoResultKind.HARNESS_ERROR, reason))
+        if os.environ.get(FULL_HERE) == case.format.name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return answer(case)
 
 

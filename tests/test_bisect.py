@@ -11,6 +11,7 @@ from called import forget_uv
 from fake_index import (
     ADDED,
     CRASHES,
+    HANGS,
     MOVES,
     REGRESSED,
     SAME,
@@ -208,6 +209,15 @@ def test_any_list_and_an_environment_that_cannot_be_made_is_skipped(shell: Shell
     swapped = shell.run(REGRESSED, "--over", "toy2.0", "--over", "toy1.0", "--resume")
     assert swapped.returncode == 2
     assert "toy1.0 is better than toy2.0: are the good and the bad end swapped?" in swapped.stderr
+
+
+def test_a_reading_that_hangs_is_bad_when_its_time_is_over(shell: Shell) -> None:
+    ends = ("--writer", "toy1.0", "--over", "toy1.0", "--over", "toy2.0")
+    done = shell.run(HANGS, *ends, "--timeout", "2", "--json")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert (answer["last_good"], answer["first_bad"]) == ("toy1.0", "toy2.0")
+    assert "timeout at load: the time for a case is over" in done.stderr
 
 
 def test_what_is_not_bad_has_nothing_to_find(shell: Shell) -> None:

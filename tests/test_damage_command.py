@@ -13,10 +13,11 @@ from typer.testing import CliRunner
 from conformance import cli
 from conformance.case import find
 from conformance.commands import damage as command
-from conformance.damage.bench import HarnessError, Target, Unwritten
+from conformance.damage.bench import Target, Unwritten
 from conformance.damage.fate import Fate, Result
 from conformance.damage.results import Header, Writer, read
 from conformance.damage.run import Job
+from conformance.roundtrip.ladder import HarnessError
 from conformance.versions import damage as elsewhere
 from conformance.versions.environments import find as environment
 from conformance.versions.environments import load_environments

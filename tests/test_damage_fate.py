@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conformance.case import default_formats
 from conformance.damage.fate import SAID, Differs, Fate, Reading, Result, result, told
 from conformance.damage.mutation import Kind
 from conformance.damage.results import Damage, Header, Writer, read
@@ -219,14 +220,28 @@ def test_the_page_is_made_of_the_results() -> None:
     assert "- 1: `structure, output; called: a tensor: on the meta device`" in said
 
 
+def test_other_versions_are_told_newest_first() -> None:
+    refused = Result(CASE, "executes", "system", Fate.DETECTED, error="UnpicklingError: x")
+    both = (refused, replace(refused, name="exec", fate=Fate.SILENT, ran=True))
+    there = [
+        Damage(replace(HEADER, versions={"torch": "2.5.1", "torchao": each}), both)
+        for each in ("0.9.0", "0.10.0")
+    ]
+    rows = [each for each in page(DAMAGE, there).splitlines() if each.startswith("| 2.5.1")]
+    assert rows == [
+        "| 2.5.1 | 0.10.0 |  | 2 | 1 | 1 | 1 | 0 |",
+        "| 2.5.1 | 0.9.0 |  | 2 | 1 | 1 | 1 | 0 |",
+    ]
+
+
 HOSTILE = "x`<script>alert(1)</script>`\n# a heading\x1b[31m | cell"
 
 
 @given(st.sampled_from(["error", "called"]), st.text(max_size=60))
 def test_a_message_stays_in_its_place(field: str, text: str) -> None:
     for said in (text, HOSTILE):
-        changes: dict[str, Any] = {field: said}
-        odd = replace(FOUND[0], fate=Fate.DETECTED, **changes)
+        changes: dict[str, Any] = {"fate": Fate.DETECTED, field: said}
+        odd = replace(FOUND[0], **changes)
         lines = page(Damage(HEADER, (odd,))).split("\n")
         assert not [each for each in lines if each.startswith("# a")]
         for each in lines:
@@ -237,17 +252,17 @@ def test_a_message_stays_in_its_place(field: str, text: str) -> None:
 # What is committed
 
 ROOT = Path(__file__).parents[1]
-COMMITTED = ROOT / "docs" / "results" / "damage.jsonl"
+COMMITTED = ROOT / "docs" / "results" / "damage.jsonl.xz"
 
 
 def test_the_page_is_that_of_the_committed_results() -> None:
     text = (ROOT / "docs" / "damage.md").read_text(encoding="utf-8")
-    assert text == page(read(COMMITTED))
+    elsewhere = [read(each) for each in COMMITTED.parent.glob("executes-*.jsonl.xz")]
+    assert text == page(read(COMMITTED), elsewhere)
+    assert sum(result.ran for each in elsewhere for result in each.results) == 0
 
 
 def test_the_committed_results_are_whole_and_of_every_format() -> None:
-    from conformance.case import default_formats
-
     found = read(COMMITTED)
     assert found.complete
     assert {each.format for each in found.results} == set(default_formats())

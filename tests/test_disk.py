@@ -106,12 +106,12 @@ def test_a_run_keeps_what_it_measured_and_goes_on(
     tmp_path: Path,
     second: object,
 ) -> None:
-    def answers(cases: Iterable[Case], _workers: int, _timeout: float) -> Iterator[Outcome]:
+    def answers(cases: Iterable[Case], *_: object) -> Iterator[Outcome]:
         first, other = cases
         yield answer(first)
         yield second(other) if callable(second) else answer(other)
 
-    def healthy(cases: Iterable[Case], _workers: int, _timeout: float) -> Iterator[Outcome]:
+    def healthy(cases: Iterable[Case], *_: object) -> Iterator[Outcome]:
         yield from (Outcome(case.id) for case in cases)
 
     monkeypatch.setattr(session, "packaged", tuple)

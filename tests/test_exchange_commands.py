@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stand_in_party import scripted
 from test_exchange import CASES, EQUAL, FAILED, cell, player
 from test_exchange_results import write
 
@@ -59,13 +60,24 @@ def test_an_exchange_that_everybody_can_read(
 
 
 @pytest.mark.usefixtures("environments")
-@pytest.mark.parametrize(("reader", "code"), [("gone", 3), ("broken", 3)])
-def test_nothing_measured_is_inconclusive(
-    reader: str, code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(
+    ("reader", "said"),
+    [
+        ("gone", "no result: environment gone does not resolve: no such version\n"),
+        ("broken", "torchao3.0,diffusers1 stopped reading: "),
+    ],
+)
+def test_nothing_measured_is_inconclusive_and_says_why(
+    reader: str,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
     file = tmp_path / "x.jsonl"
     one = ("exchange", "-s", CASES[0], "-w", "old", "-r", reader, "--results", str(file))
-    assert conformance(monkeypatch, *one) == code
+    assert conformance(monkeypatch, *one) == 3
+    assert said in capfd.readouterr().err
 
 
 @pytest.mark.usefixtures("environments")
@@ -127,6 +139,30 @@ def test_the_golden_files_are_listed(
     listed = json.loads(capfd.readouterr().out)
     assert listed["damage"] == []
     assert list(listed["releases"]) == [shelf.name for shelf in shelves()]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("gone", "no result: environment gone does not resolve: no such version\n"),
+        ("broken", "no result: broken could not write them: exit code 1: no more\n"),
+    ],
+)
+def test_golden_files_that_nobody_can_write_are_no_result(
+    name: str,
+    said: str,
+    environments: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    environments["broken"] = scripted("broken", "import sys; sys.exit('no more')")
+    monkeypatch.setattr(golden, "parties", lambda names, _: {n: environments[n] for n in names})
+    assert conformance(monkeypatch, "golden", "make", name, "--directory", str(tmp_path)) == 3
+    told = capfd.readouterr()
+    assert told.err.splitlines(keepends=True)[-1] == said
+    assert told.out == ""
+    assert list(tmp_path.iterdir()) == []
 
 
 def verified(monkeypatch: pytest.MonkeyPatch, state: str) -> int:

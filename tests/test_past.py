@@ -105,6 +105,9 @@ class Told:
         for name in ("config.json", "weights"):
             (directory / name).write_text(f"{what} {form} " * 9)
 
+    def over_itself(self, form: str, _directory: Path) -> None:
+        self._note("over itself", form)
+
     def killed(self, what: str, form: str, _directory: Path, share: float) -> None:
         self._note("killed", what, form, share)
 
@@ -153,6 +156,10 @@ def test_scenes_do_what_they_say(tmp_path: Path) -> None:
     assert played("over-other-content/plain-over-new.pickle", tmp_path / "b") == [
         ("save", NEW, "pickle"),
         ("save", PLAIN, "pickle"),
+    ]
+    assert played("over-itself/loaded-and-saved.safetensors", tmp_path / "d") == [
+        ("save", NEW, "safetensors"),
+        ("over itself", "safetensors"),
     ]
     assert played("full-disk/500-bytes-over-old.pickle", tmp_path / "c") == [
         ("save", OLD, "pickle"),
@@ -224,6 +231,12 @@ def test_reports_count_and_name_what_was_silent() -> None:
     assert "linked/z.pickle: no result: timeout: x" in said
     assert "| linked | own | 2 | 1 | 1 | 0 | 0 |" in page(FOUND)
     assert "| linked/y.pickle | own | new | 1 |" in page(FOUND)
+    died = Past(
+        "over-itself/x.pickle", "over-itself", "pickle", Loader.OWN, Fate.DETECTED, "", "S: d"
+    )
+    lines = page(Pasts({}, (*FOUND.results, died))).splitlines()
+    assert "| over-itself/x.pickle | `S: d` |" in lines
+    assert [each for each in lines if each.startswith("| killed/x")] == []
     assert as_json(FOUND)["silent"] == [
         {"scene": "linked/y.pickle", "loader": "own", "loaded": "new", "times": 1}
     ]
@@ -240,6 +253,8 @@ STEADY = (
     "odd-place/for-a-shell.pickle",
     "linked/each-file-and-what-they-link-to.safetensors",
     "full-disk/5000-bytes.safetensors",
+    "over-itself/loaded-and-saved.pickle",
+    "over-itself/loaded-and-saved.safetensors",
 )
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from stand_in import CTRL_C, KNOWN_BUG, OBSOLETE
+from stand_in import CTRL_C, FULL, FULL_HERE, KNOWN_BUG, OBSOLETE
 
 import conformance
 from conformance import pytest_controller, pytest_item
@@ -292,6 +292,25 @@ def test_ctrl_c_keeps_what_was_measured(
     assert f"{INT8}.pickle.cpu" in results.cases
     assert not results.footer.complete
     assert "were not run" in ran.stdout
+
+
+@pytest.mark.parametrize("where", [FULL, FULL_HERE])
+@pytest.mark.parametrize("more", [(), ("-n", "2")], ids=["alone", "xdist"])
+def test_a_full_disk_is_one_line_and_keeps_what_was_measured(
+    run: Suite, tmp_path: Path, where: str, more: tuple[str, ...]
+) -> None:
+    chosen = ("--select", f"{INT8}.*.cpu", "--results", str(tmp_path / "r.jsonl"))
+    ran = run("-q", *chosen, *more, **{where: "state-dict"})
+    kept = f"free some, and run it again; what was measured is in {tmp_path / 'r.jsonl'}"
+    told = [line for line in ran.stdout.splitlines() if "no space left: " in line]
+    assert any(kept in line for line in told)
+    assert len(told) == 1 or more
+    assert "Traceback (most" not in ran.stdout + ran.stderr
+    assert more or ran.returncode == 3
+    results = read_results(tmp_path / "r.jsonl")
+    assert not results.footer.complete
+    assert f"{INT8}.state-dict.cpu" not in results.cases
+    assert len(results.cases) >= 4 or more
 
 
 def test_a_real_case_passes(run: Suite) -> None:

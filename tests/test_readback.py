@@ -347,3 +347,33 @@ def test_bad_requests_are_one_line() -> None:
     for text in ("{", '[{"writer": "w"}]', "[1]"):
         with pytest.raises(UsageError, match="not a list of requests"):
             list(read_requests(text))
+
+
+# What a gate asks
+
+
+def sparingly(directory: Path, *cases: str) -> dict[str, Readings]:
+    request = Request("w", directory, cases, sparing=True)
+    return {each.case: each for each in read_back([request])}
+
+
+def test_what_the_loader_reads_is_not_read_in_other_ways_when_sparing(
+    written: Path, healthy: dict[str, Readings]
+) -> None:
+    sparing = sparingly(written, *ALL)
+    for case in (PICKLE, SAFETENSORS):
+        spared = sparing[case].weights.no_result
+        assert spared is not None
+        assert (spared.kind, spared.reason) == (NoResultKind.SKIPPED, "the loader reads it")
+        assert sparing[case].config is None
+        assert found(sparing[case].loader) == found(healthy[case].loader)
+    assert sparing[STATE_DICT].weights == sparing[STATE_DICT].loader
+
+
+def test_what_the_loader_cannot_read_is_read_in_every_way_all_the_same(kept: Path) -> None:
+    (kept / SAFETENSORS / "checkpoint" / "config.json").write_text("{")
+    (readings,) = sparingly(kept, SAFETENSORS).values()
+    assert readings.loader.failure is not None
+    assert readings.weights.findings == ()
+    assert readings.weights.no_result is None
+    assert readings.config is not None

@@ -150,6 +150,14 @@ def test_a_page_says_that_nothing_was_measured() -> None:
     assert made["schemes/index.md"].count("| not measured |") == len(registry.schemes()) - 1
 
 
+def test_a_format_says_that_it_was_not_measured() -> None:
+    case = next(each for each in default_cases() if each.format.name == "pickle")
+    made = pages(results({case.id: PASS}, NEW))
+    assert "Not measured" in made["formats/safetensors.md"]
+    assert "Not measured" not in made["formats/pickle.md"]
+    assert "safetensors" not in made[f"schemes/{case.scheme.name}.md"]
+
+
 def test_a_page_says_why_a_scheme_was_not_measured() -> None:
     cases = [each.id for each in default_cases() if each.scheme.name == "nvfp4"]
     skipped = Outcome("", no_result=NoResult(NoResultKind.SKIPPED, "needs CUDA"))

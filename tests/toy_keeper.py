@@ -24,10 +24,10 @@ def keeper(connection: Connection, workshop_directory: str) -> None:
     with worker.at_work(Path(workshop_directory) / worker.LOG):
         while (request := connection.recv()) is not None:
             case, directory = request
-            worker.answer(connection, case, partial(_write, case, Path(directory)))
+            worker.answer(connection, case, partial(write, case, Path(directory)))
 
 
-def _write(case: str, directory: Path, announce: Callable[[Stage], None]) -> Outcome:
+def write(case: str, directory: Path, announce: Callable[[Stage], None]) -> Outcome:
     ladder = Ladder(Reader.SAME, announce)
     try:
         with ladder.stage(Stage.RESOLVE):

@@ -8,6 +8,7 @@
 import errno
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
@@ -17,6 +18,8 @@ import toyhost
 from conformance import session
 from conformance.case import Case
 from conformance.errors import UsageError
+from conformance.roundtrip.keeper import write
+from conformance.roundtrip.kept import Keep
 from conformance.roundtrip.outcome import (
     Failure,
     Finding,
@@ -34,7 +37,12 @@ SAVED = (Step(Stage.SAVE, 0.002),)
 
 
 def run_cases(
-    cases: Iterable[Case], _workers: int, _timeout: float, *_: object
+    cases: Iterable[Case],
+    _workers: int,
+    _timeout: float,
+    _told: object,
+    keep: Keep | None = None,
+    _gallery: object = None,
 ) -> Generator[Outcome, None, None]:
     """Yield the outcome of each case."""
     if os.environ.get("TOY_REFUSES") == toyhost.quantizer():
@@ -47,7 +55,17 @@ def run_cases(
             time.sleep(60)
         if os.environ.get("TOY_FULL_AT") == case.id:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        yield BEHAVIOURS[known.get(case.id, "is not there")](case.id)
+        outcome = BEHAVIOURS[known.get(case.id, "is not there")](case.id)
+        if keep is not None and outcome.steps:
+            leave(case.id, keep)
+        yield outcome
+
+
+def leave(case: str, keep: Keep) -> None:
+    """Write what a run leaves behind for the readers of an exchange."""
+    with tempfile.TemporaryDirectory() as directory:
+        write(case, Path(directory), lambda _: None)
+        keep.take(case, Path(directory))
 
 
 def passes(case: str) -> Outcome:

@@ -18,6 +18,7 @@ from conformance.errors import UsageError
 from conformance.judging.results import Result
 from conformance.judging.summary import ExitCode
 from conformance.report import text
+from conformance.roundtrip.engine import TIMEOUT
 from conformance.versions.bisect import Answer, EndError, Found, bisect
 from conformance.versions.environments import Environment, Environments, load_environments
 from conformance.versions.environments import find as find_environment
@@ -97,6 +98,10 @@ def command(
     resume: Annotated[
         bool, typer.Option("--resume", help="Keep what an earlier bisect probed there.")
     ] = False,
+    timeout: Annotated[
+        float,
+        typer.Option(min=1, metavar="SECONDS", help="Longest time for the case or for a reading."),
+    ] = TIMEOUT,
     file: EnvironmentsFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -114,6 +119,7 @@ def command(
             _forget(results)
         try:
             prober = _prober(case, results, using, hold, writer and find_environment(writer, known))
+            prober.timeout = timeout
             _tell(case, prober, _found(prober, steps), as_json=as_json)
         except _NoAnswerError as error:
             raise _inconclusive(str(error), as_json=as_json) from None

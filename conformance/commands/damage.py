@@ -14,7 +14,6 @@ from conformance.commands.options import AsJson
 from conformance.damage.bench import (
     CHECKPOINT,
     TIMEOUT,
-    HarnessError,
     Target,
     Unwritten,
     lay,
@@ -30,6 +29,7 @@ from conformance.judging.exchange_results import now
 from conformance.judging.summary import ExitCode
 from conformance.report import text
 from conformance.report.damage import as_json, headline, shown
+from conformance.roundtrip.ladder import HarnessError
 from conformance.versions.damage import Absent, damaged_in, results_of
 from conformance.versions.environments import find, load_environments
 from conformance.versions.make import tools

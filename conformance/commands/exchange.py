@@ -31,6 +31,7 @@ from conformance.versions import exchange as versions
 from conformance.versions.golden import DIRECTORY, shelves
 from conformance.versions.make import tools
 from conformance.versions.parties import parties
+from conformance.versions.party import Absent
 
 out = text.console()
 err = text.console(stderr=True)
@@ -105,6 +106,9 @@ def run(
     chosen = _golden_cases(globs) if golden else select(globs or versions.DEFAULT)
     own = [] if golden else writers
     found = parties(dict.fromkeys([*own, *readers]), tools(_tell), file)
+    for each in found.values():
+        if isinstance(each, Absent):
+            _tell(f"no result: {each.reason}")
     with ExitStack() as stack:
         directory = kept or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         plan = versions.plan(

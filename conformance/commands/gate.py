@@ -139,6 +139,7 @@ def command(
         try:
             ready = _both_ready(pair)
             with Watcher() as watcher:
+                exchange = exchange and not self_check
                 gate = Gate(*ready, asked, results, watcher, (hold,), exchange=exchange)
                 gate.seconds["environments"] = time.monotonic() - started
                 sides = _sides(gate, accept, self_check=self_check)

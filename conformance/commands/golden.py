@@ -10,10 +10,9 @@ from rich.markup import escape
 from conformance.commands.complete import environments
 from conformance.commands.options import AsJson
 from conformance.environment import observed_versions
-from conformance.errors import UsageError
 from conformance.judging.expectations import active
 from conformance.judging.judge import judge
-from conformance.judging.summary import exit_code, tally
+from conformance.judging.summary import ExitCode, exit_code, tally
 from conformance.report import text
 from conformance.versions.golden import DIRECTORY, damage, shelves
 from conformance.versions.golden import make as make_golden
@@ -77,7 +76,9 @@ def verify(directory: Where = DIRECTORY, as_json: AsJson = False) -> None:
 @app.command(
     epilog="""Example: [bold]conformance golden make torchao0.18.0[/]
 
-What is there is never written again: a new release gets a new directory."""
+What is there is never written again: a new release gets a new directory.
+
+Exit codes: 0 written, 2 usage, 3 an environment that cannot be made or cannot write."""
 )
 def make(
     names: Annotated[
@@ -88,13 +89,16 @@ def make(
     """Have environments write the golden files of their torchao releases."""
     for name, party in parties(names, tools(err.print)).items():
         if isinstance(party, Absent):
-            raise UsageError(f"{party.reason}; `conformance envs make` must make {name} first")
+            raise _no_result(party.reason)
         try:
             shelf = make_golden(party, directory, tell=lambda case: err.print(escape(case)))
         except PartyError as error:
-            raise UsageError(
-                f"{name} could not write them: {error}; mend that, or leave it out"
-            ) from None
+            raise _no_result(f"{name} could not write them: {error}") from None
         text.show(out, text.line(f"{shelf.directory}: {len(shelf.manifest.cases)} checkpoints"))
         for case, reason in shelf.manifest.absent.items():
             text.show(out, text.line(f"  not {case}: {reason}"))
+
+
+def _no_result(reason: str) -> typer.Exit:
+    text.show(err, text.line(f"no result: {reason}"))
+    return typer.Exit(ExitCode.INCONCLUSIVE)

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from conformance.commands.options import AsJson
-from conformance.damage.bench import HarnessError
 from conformance.environment import observed_versions
 from conformance.errors import UsageError
 from conformance.judging.summary import ExitCode
@@ -18,6 +17,7 @@ from conformance.past.run import TIMEOUT, run
 from conformance.past.scenes import Scene, scenes
 from conformance.report import text
 from conformance.report.past import as_json, shown
+from conformance.roundtrip.ladder import HarnessError
 
 EPILOG = """Examples:
 

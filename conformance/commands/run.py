@@ -12,12 +12,15 @@ import typer
 from conformance.case import default_cases
 from conformance.commands.complete import Globs, Markers
 from conformance.commands.report import run_report
-from conformance.judging.results import Selection
+from conformance.errors import UsageError
+from conformance.judging.exchanged import written_by
+from conformance.judging.results import Selection, read_results
 from conformance.judging.summary import exit_code
 from conformance.report import large, text
 from conformance.roundtrip.disk import require_space
 from conformance.roundtrip.engine import TIMEOUT
 from conformance.roundtrip.gallery import Gallery
+from conformance.roundtrip.kept import INDEX, Keep
 from conformance.roundtrip.outcome import Progress
 from conformance.runner import run_cases
 from conformance.selection import chosen, part
@@ -102,6 +105,14 @@ def command(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the results of a run that was broken off.")
     ] = False,
+    keep: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Leave the checkpoints there, for `exchange --kept`."),
+    ] = None,
+    keep_only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Keep these checkpoints only; repeatable."),
+    ] = None,
 ) -> None:
     """Run cases, judge them, and tell what they came to."""
     cases = part(chosen(globs or (), markers or ()), shard)
@@ -114,13 +125,16 @@ def command(
     )
     gallery = None if pictures is None else Gallery.at(pictures, beside=results.parent)
     session = Session(tuple(cases), declared, writer, list(writer.held))
+    kept = _emptied(Keep(keep, tuple(keep_only or ["*"]))) if keep else None
     interrupted = False
     try:
         with session:
-            _run_all(session, workers, timeout, gallery)
+            _run_all(session, workers, timeout, kept, gallery)
             writer.unused = session.unused(default_cases())
     except KeyboardInterrupt:
         interrupted = True
+    if kept is not None:
+        written_by(read_results(results), kept.has).save(kept.directory)
     planned = len(cases)
     text.show(out, text.summary(session.tally, session.causes, writer.unused, planned=planned))
     state = "partial results" if interrupted else "results"
@@ -130,7 +144,25 @@ def command(
     raise typer.Exit(exit_code(session.tally, writer.unused, complete=not interrupted))
 
 
-def _run_all(session: Session, workers: int, timeout: float, gallery: Gallery | None) -> None:
+def _emptied(keep: Keep) -> Keep:
+    """Make the directory, without the index of an earlier run: that one says no more what is there.
+
+    Raises:
+        UsageError: it cannot be made.
+    """
+    try:
+        keep.directory.mkdir(parents=True, exist_ok=True)
+        (keep.directory / INDEX).unlink(missing_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"{keep.directory}: {error.strerror}; give --keep another directory"
+        ) from None
+    return keep
+
+
+def _run_all(
+    session: Session, workers: int, timeout: float, keep: Keep | None, gallery: Gallery | None
+) -> None:
     total, done = len(session.cases), len(session.judgements)
     every = max(1, total // LOG_LINES)
     reporter = text.Reporter()
@@ -138,7 +170,7 @@ def _run_all(session: Session, workers: int, timeout: float, gallery: Gallery | 
     terminal = out if out.is_terminal else err
     bar = text.progress(terminal)
     watcher = Watcher(bar, terminal)
-    outcomes = run_cases(session.remaining, workers, timeout, watcher, gallery)
+    outcomes = run_cases(session.remaining, workers, timeout, watcher, keep, gallery)
     with closing(outcomes), bar:
         task = bar.add_task("cases", total=total, completed=done)
         for number, outcome in enumerate(outcomes, start=done + 1):

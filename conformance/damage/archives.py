@@ -179,12 +179,11 @@ def _rename(before: str, after: str, place: int, pickled: bytes) -> bytes:
 
 def _number(code: str, place: int, value: int | None, pickled: bytes) -> bytes:
     """A number is another: one more than it was, or one of those that it was not."""
-    size: int = NUMBERS[code]
+    size = NUMBERS[code]
     start, end = place + 1, place + 1 + size
     old = int.from_bytes(pickled[start:end], "little")
     new = old + 1 if value is None else value + (value >= old)
-    number = int(new % 256**size).to_bytes(size, "little")
-    return pickled[:start] + number + pickled[end:]
+    return pickled[:start] + (new % (1 << 8 * size)).to_bytes(size, "little") + pickled[end:]
 
 
 def _absurd(

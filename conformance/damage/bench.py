@@ -24,6 +24,7 @@ from conformance.inspection.whole import checkpoints
 from conformance.roundtrip import worker
 from conformance.roundtrip.checkpoint import contents
 from conformance.roundtrip.engine import EndedError, Worker
+from conformance.roundtrip.ladder import HarnessError
 from conformance.roundtrip.outcome import Failure, NoResultKind
 
 TIMEOUT = 30.0
@@ -31,10 +32,6 @@ TIMEOUT = 30.0
 WRITING = 300.0
 """Seconds for writing one checkpoint."""
 CHECKPOINT = "checkpoint"
-
-
-class HarnessError(Exception):
-    """The suite cannot vouch for its measurement; the message says why."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any, TextIO
 from conformance import __version__
 from conformance.damage.fate import Differs, Fate, Result
 from conformance.errors import UsageError
+from conformance.judging.packed import text_of
 
 KIND = "damage"
 SCHEMA = 1
@@ -82,13 +83,13 @@ class Writer:
 
 
 def read(path: Path) -> Damage:
-    """Read a file of results, whole or broken off.
+    """Read a file of results, whole or broken off; compressed when its name ends in `.xz`.
 
     Raises:
         UsageError: it is missing, or is no such file.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = text_of(path).splitlines()
         header = json.loads(lines[0])
         if (header.pop("kind"), header.pop("schema")) != (KIND, SCHEMA):
             raise ValueError("it is of another kind or schema")

@@ -1,11 +1,12 @@
 """The cells of an exchange as results, for a comparison of two readers of the same checkpoints."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from conformance.judging.exchange import Cell
 from conformance.judging.judge import judge
 from conformance.judging.results import Result, Results
+from conformance.roundtrip.kept import Index
 from conformance.roundtrip.outcome import NoResult, NoResultKind, Outcome, Stage
 
 
@@ -34,3 +35,16 @@ def was_saved(result: Result) -> bool:
     stages = list(Stage)
     unsaved = outcome.failure and stages.index(outcome.failure.stage) < stages.index(Stage.LOAD)
     return not (outcome.no_result or unsaved)
+
+
+def written_by(results: Results, kept: Callable[[str], bool]) -> Index:
+    """Return the index of the checkpoints that a run kept, as if it had done nothing but write.
+
+    What was saved and is not kept any more is left out: nothing is known of it.
+    """
+    cases = {
+        case: Outcome(case) if was_saved(result) else result.outcome
+        for case, result in results.cases.items()
+        if kept(case) or not was_saved(result)
+    }
+    return Index(results.header.versions, cases, results.header.suite)

@@ -18,6 +18,7 @@ from conformance.case import Case, find
 from conformance.damage.reading import limited, read
 from conformance.past.scenes import FLOAT8, NEW, OLD, OTHER, PLAIN, scenes
 from conformance.roundtrip import worker
+from conformance.roundtrip.facts import ModelFacts
 
 CONTENTS = {
     NEW: ("flux-tiny.int8wo", 0),
@@ -74,14 +75,31 @@ class Models:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._made: dict[str, tuple[Any, int]] = {}
+        self._made: dict[str, tuple[Any, ModelFacts]] = {}
         self._times: dict[str, float] = {}
         self._going_on: list[int] = []
 
     def save(self, what: str, form: str, directory: Path) -> None:
         """Save a content in a format."""
-        model, limit = self._model(what)
-        case_of(what, form).format.save(model, directory, limit)
+        from conformance.roundtrip.workshop import shard_limit
+
+        model, facts = self._model(what)
+        saved = case_of(what, form).format
+        saved.save(model, directory, shard_limit(saved, facts))
+
+    def over_itself(self, form: str, directory: Path) -> None:
+        """Load what is there and save it to the same place, in a process of its own."""
+        from conformance.roundtrip.verify import load
+        from conformance.roundtrip.workshop import shard_limit
+
+        _, facts = self._model(NEW)
+        case = case_of(NEW, form)
+
+        def load_and_save() -> None:
+            model = load(case, directory)
+            case.format.save(model, directory, shard_limit(case.format, facts))
+
+        ended(forked(load_and_save))
 
     def killed(self, what: str, form: str, directory: Path, share: float) -> None:
         """Save in a process that is killed after a share of the time that a save takes."""
@@ -138,29 +156,26 @@ class Models:
                 self._times[form] = time.perf_counter() - start
         return self._times[form]
 
-    def _model(self, what: str) -> tuple[Any, int]:
+    def _model(self, what: str) -> tuple[Any, ModelFacts]:
         if what not in self._made:
             self._made[what] = made(what, self._directory / what)
         return self._made[what]
 
 
-def made(what: str, directory: Path) -> tuple[Any, int]:
-    """Return the model of a content, and a limit for its shards."""
+def made(what: str, directory: Path) -> tuple[Any, ModelFacts]:
+    """Return the model of a content, and the facts by which its shards are as large as they are."""
     from conformance.roundtrip.ladder import Ladder
     from conformance.roundtrip.observe import observe
     from conformance.roundtrip.outcome import Reader
-    from conformance.roundtrip.workshop import Workshop, shard_limit
+    from conformance.roundtrip.workshop import Workshop
 
     directory.mkdir()
     workshop = Workshop(directory, CONTENTS[what][1])
     ladder = Ladder(Reader.SAME)
     case = case_of(what, "pickle")
-    if what == PLAIN:
-        base: Any = workshop.base(case, ladder)
-        model = base.model
-    else:
-        model = workshop.product(case, ladder).model
-    return model, shard_limit(case.format, observe(model))
+    quantized = workshop.product(case, ladder).model
+    base: Any = workshop.base(case, ladder)
+    return base.model if what == PLAIN else quantized, observe(quantized)
 
 
 def forked(work: Callable[[], None]) -> int:

@@ -6,7 +6,6 @@ from collections.abc import Generator, Iterable
 from contextlib import closing
 from pathlib import Path
 
-from conformance.damage.bench import HarnessError
 from conformance.damage.desk import Desk
 from conformance.damage.fate import Reading
 from conformance.past.playing import CONTENTS, case_of, player, reader
@@ -14,6 +13,7 @@ from conformance.past.result import Loader, Past, judged
 from conformance.past.scenes import PLACE, Scene
 from conformance.roundtrip import worker
 from conformance.roundtrip.engine import EndedError, Worker
+from conformance.roundtrip.ladder import HarnessError
 
 TIMEOUT = 60.0
 """Seconds for a scene, and for a reading."""

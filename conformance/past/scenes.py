@@ -37,6 +37,7 @@ class Kind(StrEnum):
     FULL_DISK = "full-disk"
     ODD_PLACE = "odd-place"
     LINKED = "linked"
+    OVER_ITSELF = "over-itself"
     AT_ONCE = "two-at-once"
     MEANWHILE = "read-while-saved"
 
@@ -46,6 +47,9 @@ class Stage(Protocol):
 
     def save(self, what: str, form: str, directory: Path) -> None:
         """Save a content in a format."""
+
+    def over_itself(self, form: str, directory: Path) -> None:
+        """Load what is there and save it to the same place, in a process of its own."""
 
     def killed(self, what: str, form: str, directory: Path, share: float) -> None:
         """Save in a process that is killed after a share of the time that a save takes."""
@@ -90,6 +94,7 @@ def scenes() -> Iterator[Scene]:
         yield from _full(form)
         yield from _odd_places(form)
         yield from _linked(form)
+        yield Scene(Kind.OVER_ITSELF, "loaded-and-saved", form, partial(_itself, form))
         yield Scene(Kind.AT_ONCE, "new-and-old", form, partial(_at_once, form), (NEW, OLD))
         meanwhile = partial(_meanwhile, form)
         yield Scene(Kind.MEANWHILE, "new-and-old", form, meanwhile, (NEW, OLD), readings=READINGS)
@@ -218,6 +223,11 @@ def _hard(form: str, stage: Stage, root: Path) -> None:
     for path in (root / ELSEWHERE).iterdir():
         os.link(path, root / PLACE / path.name)
     stage.save(NEW, form, root / PLACE)
+
+
+def _itself(form: str, stage: Stage, root: Path) -> None:
+    stage.save(NEW, form, root / PLACE)
+    stage.over_itself(form, root / PLACE)
 
 
 def _at_once(form: str, stage: Stage, root: Path) -> None:

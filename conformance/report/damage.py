@@ -1,6 +1,6 @@
 """What became of damaged checkpoints: for a terminal, and as a page of the documentation.
 
-python -m conformance.report.damage docs/results/damage.jsonl > docs/damage.md
+python -m conformance.report.damage docs/results/{damage,executes-*}.jsonl.xz > docs/damage.md
 """
 
 import sys
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from packaging.version import Version
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -18,8 +19,15 @@ from conformance.damage.mutation import Kind
 from conformance.damage.results import Damage, read
 from conformance.report.text import folding_table, line, printable
 
-COMMAND = "conformance damage --results docs/results/damage.jsonl"
-PAGE = "python -m conformance.report.damage docs/results/damage.jsonl > docs/damage.md"
+COMMAND = "conformance damage --results damage.jsonl && xz damage.jsonl"
+EXECUTES = (
+    "conformance damage --only 'executes/*' -s 'flux-tiny.int8wo.quantize_.pickle*.cpu' "
+    "-s 'flux-tiny.int8wo.quantize_.state-dict*.cpu' "
+    "-s 'flux-tiny.int8wo.torchao-config.safetensors*.cpu' --env ENV"
+)
+PAGE = (
+    "python -m conformance.report.damage docs/results/{damage,executes-*}.jsonl.xz > docs/damage.md"
+)
 NO_RESULT = "no result"
 MESSAGES = 12
 """Messages of a format that the page shows."""
@@ -124,12 +132,12 @@ def shown(damage: Damage) -> RenderableType:
     """Return everything for a terminal or a log: headline, formats, kinds by format."""
     parts: list[RenderableType] = [line(headline(damage)), Text()]
     parts += [_table("format", rows(damage.results, "format", formats(damage.results)))]
-    for form in formats(damage.results):
-        mine = [result for result in damage.results if result.format == form]
-        parts += [Text(), line(form, "bold"), _table("kind", rows(mine, "kind", KINDS))]
-    for each in damage.results:
-        if each.fate is None or each.spoils or each.ran:
-            parts.append(line(f"{each.case} {each.kind}/{each.name}: {_odd(each)}", "red"))
+    for each in formats(damage.results):
+        mine = [result for result in damage.results if result.format == each]
+        parts += [Text(), line(each, "bold"), _table("kind", rows(mine, "kind", KINDS))]
+    for odd in damage.results:
+        if odd.fate is None or odd.spoils or odd.ran:
+            parts.append(line(f"{odd.case} {odd.kind}/{odd.name}: {_odd(odd)}", "red"))
     return Group(*parts)
 
 
@@ -143,6 +151,7 @@ def _odd(result: Result) -> str:
 
 def _table(first: str, found: Iterable[list[str]]) -> Table:
     table = folding_table(first, *HEADERS)
+    table.columns[0].no_wrap = True
     for column in table.columns[1:]:
         column.justify = "right"
     for row in found:
@@ -173,8 +182,13 @@ def as_json(damage: Damage) -> dict[str, Any]:
 # The page
 
 
-def page(damage: Damage) -> str:
-    """Return the page of the documentation."""
+def page(damage: Damage, elsewhere: Sequence[Damage] = ()) -> str:
+    """Return the page of the documentation.
+
+    Args:
+        damage: A whole run under the newest versions.
+        elsewhere: What became of pickles that would execute something, under other versions.
+    """
     found, header = damage.results, damage.header
     versions = ", ".join(f"{name} {version}" for name, version in header.versions.items())
     sections = [
@@ -191,6 +205,7 @@ def page(damage: Damage) -> str:
         "`silent / mutations`; empty where a format has no such thing.",
         _grid(found),
         "\n".join(f"- **{kind}**: {words}." for kind, words in KINDS.items()),
+        *_executes(elsewhere),
         *(_section(each, found) for each in formats(found)),
     ]
     return "\n\n".join(sections) + "\n"
@@ -203,6 +218,39 @@ LEGEND = (
     "- **no result**: the process died, hung, or met its limit of memory.\n"
     "- **detected**: the loader raised. **harmless**: the same bits, structure and output."
 )
+
+
+def _executes(elsewhere: Sequence[Damage]) -> Iterator[str]:
+    if not elsewhere:
+        return
+    yield "## Pickles that would execute something, by version"
+    yield (
+        f"Measured by `{EXECUTES}` in each environment. Each pickle makes a file when a plain "
+        "`pickle.load` reads it, and does nothing else; *executed* are those that made it. Loaded "
+        "are those that lie beside safetensors and were not read."
+    )
+    lines = [
+        "| torch | torchao | diffusers | pickles | executed | detected | loaded | no result |",
+        f"|{'---|' * 3}{'---:|' * 5}",
+    ]
+    for each in sorted(elsewhere, key=_torchao, reverse=True):
+        versions = [
+            each.header.versions.get(name, "") for name in ("torch", "torchao", "diffusers")
+        ]
+        fates = Counter(result.fate for result in each.results)
+        numbers = (
+            len(each.results),
+            sum(result.ran for result in each.results),
+            fates[Fate.DETECTED],
+            fates[Fate.HARMLESS] + fates[Fate.SILENT],
+            fates[None],
+        )
+        lines.append(f"| {' | '.join((*versions, *map(str, numbers)))} |")
+    yield "\n".join(lines)
+
+
+def _torchao(damage: Damage) -> Version:
+    return Version(damage.header.versions.get("torchao", "0"))
 
 
 def _markdown(first: str, found: Iterable[list[str]]) -> str:
@@ -261,4 +309,5 @@ def _code(text: str) -> str:
 
 
 if __name__ == "__main__":
-    print(page(read(Path(sys.argv[1]))), end="")
+    whole, *others = (read(Path(each)) for each in sys.argv[1:])
+    print(page(whole, others), end="")

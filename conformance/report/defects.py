@@ -152,9 +152,10 @@ def page(found: Iterable[Defect]) -> str:
         "`judging/workarounds.toml` and "
         "`judging/measured.json`. To find an entry by a message or a traceback: "
         "`conformance explain 'invalid python storage'`, `pytest 2>&1 | conformance explain -`.",
-        f"Measured on torch 2.13.0, CPU, Python 3.11, under {environments}: some cases an "
-        "expectation (flux-tiny, `conformance run`), and every golden file (`conformance exchange "
-        "-w golden`). `0.18.0 (7 of 7)`: it was seen in 7 cases of the 7 that the expectation is "
+        f"Measured on torch 2.13.0, CPU, Python 3.11, under {environments}: whole "
+        "runs from 0.16 on, some cases an expectation (flux-tiny) before that (`conformance run`), "
+        "and every golden file (`conformance exchange -w golden`). `0.18.0 (7 of 7)`: it was "
+        "seen in 7 cases of the 7 that the expectation is "
         "about, were measured, and came as far. Of a release that is not named nothing is known.",
         "\n".join(["| entry | what it says |", "|---|---|", *map(_row, found)]),
         *(_section(each) for each in found),

@@ -27,6 +27,7 @@ KINDS = {
     Kind.FULL_DISK: "no file takes more than so many bytes, half of them over a whole save",
     Kind.ODD_PLACE: "names with spaces, other alphabets, new lines, of 255 letters, paths of 3,600",
     Kind.LINKED: "a linked directory, linked files, hard links; and what they link to",
+    Kind.OVER_ITSELF: "loaded, and saved again in the same directory",
     Kind.AT_ONCE: "two processes save to one directory",
     Kind.MEANWHILE: "read while another process goes on saving",
 }
@@ -66,6 +67,19 @@ def silent(found: Pasts) -> Iterator[list[str]]:
     )
     for (scene, loader, got), count in told.items():
         yield [scene, loader, got, str(count)]
+
+
+MEANT = (Kind.BROKEN_OFF, Kind.FULL_DISK)
+"""Pasts whose saves are meant to be broken off."""
+
+
+def unreturned(found: Pasts) -> Iterator[list[str]]:
+    """Yield a row for every save that raised or died where it should have returned."""
+    told = {each.scene: each.saved for each in found.results if each.saved}
+    kinds = {each.scene: each.kind for each in found.results}
+    for scene, saved in told.items():
+        if kinds[scene] not in MEANT:
+            yield [scene, f"`{_code(saved)}`"]
 
 
 def shown(found: Pasts) -> RenderableType:
@@ -124,6 +138,8 @@ def page(found: Pasts) -> str:
         "## Loaded without an error, and not what was saved last",
         _table(("past", "loader", "loaded instead", "times"), silent(found)),
         "`new` and `old` are two states of one quantized model, `plain` is it unquantized.",
+        "## Saves that were meant to return, and did not",
+        _table(("past", "the save"), unreturned(found)),
         "## Errors",
         "\n".join(f"- {count}: `{_code(each)}`" for each, count in errors.most_common(12)),
     ]

@@ -15,9 +15,9 @@ from conformance.report.browser import READY, chromium, wait_until
 from conformance.report.html.view import permalink
 from conformance.versions.cache import write_whole
 
-WIDTH, HEIGHT, GAP = 1280, 620, 14
+WIDTH, HEIGHT, GAP = 1280, 540, 12
 """Pixels of a picture's width, of the matrix in it, and between the two halves."""
-COLOURS = 96
+COLOURS = 256
 """Colours that are kept: a report has few, and the picture is small then."""
 GAP_COLOUR = "#aab2be"
 CAUSES = 2
@@ -39,7 +39,7 @@ def picture(browser: Any, report: Path, case_id: str) -> bytes:
     whole.paste(head, (0, 0))
     whole.paste(drawer, (0, head.height + GAP))
     written = io.BytesIO()
-    whole.quantize(COLOURS).save(written, "PNG", optimize=True)
+    whole.quantize(COLOURS, Image.Quantize.MAXCOVERAGE).save(written, "PNG", optimize=True)
     return written.getvalue()
 
 
@@ -86,6 +86,7 @@ def main(arguments: list[str]) -> None:
         raise UsageError(f"there is no report {report}; `conformance report` makes one")
     with chromium() as browser:
         write_whole(Path(place), picture(browser, Path(report), case_id))
+    Path(place).chmod(0o644)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 
 from conformance.axes import registry
 from conformance.axes.base import Format, Needs, Scheme
-from conformance.case import all_cases, default_formats, default_routes
+from conformance.case import all_cases, default_routes
 from conformance.judging.judge import Judgement
 from conformance.judging.results import Results
 from conformance.judging.summary import CauseGroup, causes_worst_first
@@ -101,7 +101,7 @@ def _measured(scheme: Scheme, support: Support) -> Iterator[str]:
             f"[{form}](../formats/{form}.md)",
             *(spelt(support.letter(scheme.name, route, form)) for route in routes),
         )
-        for form in default_formats()
+        for form in support.formats()
     )
     yield "\n".join(table(("format", *map(code, routes)), rows))
     yield f"In the table, {BEHIND}."
@@ -120,6 +120,19 @@ def format_page(form: Format, support: Support) -> str:
         "Writes `config.json`": form.has_config,
         "Keeps `requires_grad`": form.has_requires_grad,
     }
+    return _titled(
+        form.name,
+        f"{form.title}.",
+        _list(f"{fact}: {'yes' if holds else 'no'}" for fact, holds in facts.items()),
+        "## What comes back",
+        *_measured_format(form, support),
+    )
+
+
+def _measured_format(form: Format, support: Support) -> Iterator[str]:
+    if form.name not in support.formats():
+        yield "Not measured: no case of the default run has it, or none of them ran."
+        return
     routes = default_routes()
     rows = (
         (
@@ -129,15 +142,9 @@ def format_page(form: Format, support: Support) -> str:
         for name in registry.schemes()
         if support.measured(name)
     )
-    return _titled(
-        form.name,
-        f"{form.title}.",
-        _list(f"{fact}: {'yes' if holds else 'no'}" for fact, holds in facts.items()),
-        "## What comes back",
-        "\n".join(table(("scheme", *map(code, routes)), rows)),
-        f"In the table, {BEHIND}.",
-        *_causes(support.results, "format", form.name),
-    )
+    yield "\n".join(table(("scheme", *map(code, routes)), rows))
+    yield f"In the table, {BEHIND}."
+    yield from _causes(support.results, "format", form.name)
 
 
 def _list(lines: Iterable[str]) -> str:

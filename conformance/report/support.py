@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from conformance.axes import registry
-from conformance.case import all_cases, default_formats, default_routes, find
+from conformance.case import all_cases, default_routes, find
 from conformance.judging.judge import Judgement
 from conformance.judging.results import Results
 from conformance.judging.verdicts import Verdict, worst, worst_to_best
@@ -78,6 +78,11 @@ class Support:
             first = LETTERS[bad] if verdicts else NOT_MEASURED
         return first + (MIXED if len(marks) > 1 else "")
 
+    def formats(self) -> tuple[str, ...]:
+        """Name the formats that a case was measured of."""
+        asked = {key[2] for key, each in self.judged.items() if _any_asked(each)}
+        return tuple(name for name in registry.formats() if name in asked)
+
     def measured(self, scheme: str) -> bool:
         """Was a case of the scheme measured?"""
         return any(key[0] == scheme and _any_asked(each) for key, each in self.judged.items())
@@ -121,11 +126,11 @@ def compact(support: Support) -> list[str]:
     """Return one small table: schemes that came to the same share a row, formats a column."""
     alike: dict[Row, list[str]] = {}
     for scheme in _measured(support):
-        row = tuple(_said(support, scheme, form) for form in default_formats())
+        row = tuple(_said(support, scheme, form) for form in support.formats())
         alike.setdefault(row, []).append(scheme)
     largest = sorted(alike.items(), key=lambda pair: -len(pair[1]))
     columns: dict[Row, list[str]] = {}
-    for index, form in enumerate(default_formats()):
+    for index, form in enumerate(support.formats()):
         columns.setdefault(tuple(row[index] for row, _ in largest), []).append(form)
     head = ("schemes", *(", ".join(forms) for forms in columns.values()))
     names = (_few(support, names) for _, names in largest)
@@ -155,7 +160,7 @@ def _few(support: Support, schemes: Sequence[str]) -> str:
 
 def by_route(support: Support, route: str) -> list[str]:
     """Return the table of one route: a row a scheme, a column a format."""
-    forms = tuple(default_formats())
+    forms = support.formats()
     rows = (
         (
             code(support.named(scheme)),

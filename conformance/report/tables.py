@@ -52,7 +52,11 @@ def _counts(support: Support) -> list[str]:
 def _compact(support: Support) -> list[str]:
     routes = " / ".join(f"`{name}`" for name in default_routes())
     missing = sum(1 for scheme in registry.schemes() if not support.measured(scheme))
-    told = f"{missing} of {len(registry.schemes())} schemes were not measured."
+    forms = len(registry.formats())
+    told = (
+        f"{missing} of {len(registry.schemes())} schemes and {forms - len(support.formats())} "
+        f"of {forms} formats were not measured."
+    )
     legend = f"In a cell: {routes}, or one word where they came to the same; {BEHIND}."
     return [*compact(support), "", legend, told]
 

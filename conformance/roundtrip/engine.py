@@ -24,6 +24,7 @@ from conformance.case import Case
 from conformance.errors import UsageError
 from conformance.roundtrip import worker
 from conformance.roundtrip.gallery import Gallery
+from conformance.roundtrip.kept import Keep
 from conformance.roundtrip.merge import merge, worth_reading
 from conformance.roundtrip.outcome import NoResult, NoResultKind, Outcome, Progress, Stage
 from conformance.roundtrip.premises import Premises, one_large_case
@@ -173,10 +174,11 @@ class Engine:
         writer: Callable[..., None] = worker.writer,
         reader: Callable[..., None] = worker.reader,
         told: Callable[[str, Progress], None] = lambda _case, _progress: None,
+        keep: Keep | None = None,
         gallery: Gallery | None = None,
     ) -> None:
         self.timeout = timeout
-        self.gallery = gallery
+        self._keep, self._gallery = keep, gallery
         self._writer, self._reader = writer, reader
         self._told = told
         self._premises = Premises.occupy()
@@ -225,8 +227,10 @@ class Engine:
         try:
             with one_large_case() if is_large(case) else nullcontext():
                 same = self._write(case, target)
-                both = merge(same, self._read(case, target)) if worth_reading(same) else same
-                return both if self.gallery is None else self.gallery.hang(both, target)
+                outcome = merge(same, self._read(case, target)) if worth_reading(same) else same
+            if self._keep is not None:
+                self._keep.take(case.id, target)
+            return outcome if self._gallery is None else self._gallery.hang(outcome, target)
         finally:
             shutil.rmtree(target, ignore_errors=True)
 

@@ -6,8 +6,10 @@
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from conformance import __version__
 from conformance._compat import StrEnum
 from conformance.errors import UsageError
 from conformance.roundtrip.outcome import Outcome
+from conformance.roundtrip.record import ORACLE, PIPELINE, RECORD
 
 SCHEMA = 1
 INDEX = "index.json"
@@ -70,6 +73,33 @@ class Index:
 def was_written(outcome: Outcome) -> bool:
     """Is there a checkpoint? What the writer's own checks found is no obstacle."""
     return outcome.failure is None and outcome.no_result is None
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Where a run leaves what it wrote, once it is verified."""
+
+    directory: Path
+    globs: tuple[str, ...] = ("*",)
+    """Which cases; the others are removed as ever."""
+
+    def take(self, case_id: str, place: Path) -> None:
+        """Move the checkpoint of a case out of `place`, if there is one; at once or not at all."""
+        target = self.directory / case_id
+        shutil.rmtree(target, ignore_errors=True)
+        if not (place / RECORD).is_file() or not any(fnmatchcase(case_id, g) for g in self.globs):
+            return
+        half = self.directory / f"{case_id}.{os.getpid()}"
+        shutil.rmtree(half, ignore_errors=True)
+        half.mkdir(parents=True)
+        for name in (CHECKPOINT, ORACLE, RECORD, PIPELINE):
+            if (place / name).exists():
+                shutil.move(place / name, half / name)
+        half.rename(target)
+
+    def has(self, case_id: str) -> bool:
+        """Is there a checkpoint of this case?"""
+        return (self.directory / case_id / RECORD).is_file()
 
 
 class Way(StrEnum):
@@ -134,6 +164,8 @@ class Request:
     directory: Path
     cases: tuple[str, ...]
     """Case ids by which the checkpoints lie in the directory."""
+    sparing: bool = False
+    """Is what the loader can read not read in the other ways, too?"""
 
 
 def quantization_of(directory: Path) -> dict[str, Any] | None:

@@ -14,6 +14,8 @@ from conformance.roundtrip.facts import ModelFacts
 SCHEMA = 1
 RECORD = "record.json"
 ORACLE = "oracle.safetensors"
+PIPELINE = "pipeline"
+"""The published pipeline, without its transformer: a reader hands it the one that was saved."""
 READABLE = 0o644
 """What a temporary file is not: others may read a record."""
 

@@ -83,8 +83,16 @@ def turned_rows(weight: Any, turn: int) -> Any:
     inner = {name: getattr(weight, name) for name in names}
     if not all(_by_rows(each, weight.shape[0]) for each in inner.values()):
         return None
-    turned = {name: torch.roll(each, -turn, 0) for name, each in inner.items()}
+    turned = {name: _turned(each, turn % len(each)) for name, each in inner.items()}
     return type(weight).__tensor_unflatten__(turned, context, weight.shape, weight.stride())
+
+
+def _turned(inner: Any, turn: int) -> Any:
+    """Return a copy that begins with another row, of any dtype: not every one can be rolled."""
+    copy, rest = torch.empty_like(inner), len(inner) - turn
+    copy[:rest] = inner[turn:]
+    copy[rest:] = inner[:turn]
+    return copy
 
 
 def _by_rows(inner: Any, rows: int) -> bool:
@@ -158,7 +166,7 @@ class StreamedBase:
         self.subject, self.device, self.seed, self.directory = subject, device, seed, directory
         self.pool = Pool(seed)
         self.inputs = models.inputs(subject, seed)
-        self._empty = models.build_unfilled(subject)
+        self._empty = models.build_meta(subject)
         self.pool.share(self.linears)
         named = self._empty.named_parameters()
         self.pool.all_apart({name: tuple(each.shape) for name, each in named})

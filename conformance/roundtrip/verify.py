@@ -24,9 +24,9 @@ from conformance.roundtrip.observe import leaves_of, named_tensors, observe
 from conformance.roundtrip.oracle import difference, oracle_tensor
 from conformance.roundtrip.outcome import Finding, Stage
 from conformance.roundtrip.pictures import draw_twice, keep_pictures, likeness, picture_facts
-from conformance.roundtrip.record import Output, Record
+from conformance.roundtrip.record import PIPELINE, Output, Record
 from conformance.roundtrip.workshop import output_facts, shard_limit, twice
-from conformance.roundtrip.write import CHECKPOINT, PIPELINE, read_config
+from conformance.roundtrip.write import CHECKPOINT, read_config
 
 ROUNDS = 2
 """Saves after the first; with the first one they make three."""

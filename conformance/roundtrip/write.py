@@ -22,12 +22,10 @@ from conformance.roundtrip.footprint import read_since, size_of
 from conformance.roundtrip.ladder import HarnessError, Ladder, file_sizes, ours
 from conformance.roundtrip.outcome import Finding, Stage
 from conformance.roundtrip.pictures import picture_facts
-from conformance.roundtrip.record import ORACLE, Record
+from conformance.roundtrip.record import ORACLE, PIPELINE, Record
 from conformance.roundtrip.workshop import Product, Workshop, output_facts, shard_limit
 
 CHECKPOINT = "checkpoint"
-PIPELINE = "pipeline"
-"""The published pipeline, without its transformer: a reader hands it the one that was saved."""
 
 
 class NothingWrittenError(Exception):

@@ -207,7 +207,7 @@ def find(text: str, known: Environments, base: Path | None = None) -> Environmen
         return known.named[text]
     if not re.search(r"[=<>~@]|\.whl\b|\.tar\.gz\b|\.zip\b", text):
         near = get_close_matches(text, known.named, n=1)
-        mend = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known.named)}"
+        mend = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known.named)}."
         raise UsageError(
             f"no environment {text!r} in {known.file}; {mend}"
             " Requirements need a version: 'torchao==0.17.0'"

@@ -51,6 +51,8 @@ class Plan:
     directory: Path
     """Where the checkpoints go; those of an earlier run are used again."""
     timeout: float
+    sparing: bool = False
+    """See `Request.sparing`."""
 
     @property
     def planned(self) -> int:
@@ -62,7 +64,12 @@ class Plan:
         member = self.writers[writer]
         if isinstance(member, Shelf):
             return member.directory
-        return self.directory / re.sub(r"[^\w.,+-]", "_", writer)
+        return place_of(self.directory, writer)
+
+
+def place_of(directory: Path, writer: str) -> Path:
+    """Return where the checkpoints of a writer, given by its label, lie in a directory."""
+    return directory / re.sub(r"[^\w.,+-]", "_", writer)
 
 
 def plan(
@@ -257,7 +264,12 @@ class _Reading:
 
     def _readings(self, reader: str, party: Party) -> Iterator[Readings]:
         requests = [
-            {"writer": writer, "directory": str(self.plan.place(writer)), "cases": cases}
+            {
+                "writer": writer,
+                "directory": str(self.plan.place(writer)),
+                "cases": cases,
+                "sparing": self.plan.sparing,
+            }
             for writer, cases in self.asked(reader).items()
         ]
         module = ("conformance.roundtrip.readback", "--timeout", str(self.plan.timeout))

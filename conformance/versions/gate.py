@@ -14,8 +14,11 @@ from pathlib import Path
 from conformance.case import all_cases
 from conformance.errors import UsageError
 from conformance.judging.comparison import Comparison, Row, Side
+from conformance.judging.exchange import label
 from conformance.judging.results import Results, read_results
+from conformance.roundtrip.kept import Keep
 from conformance.roundtrip.outcome import NoResultKind
+from conformance.versions.exchange import DEFAULT, place_of
 from conformance.versions.ready import Ready
 from conformance.versions.runs import Asked, Run, Watcher, finished, run_all, whole
 
@@ -55,7 +58,14 @@ class Gate:
     def run(self, name: str) -> Run:
         """Return the run of this name."""
         ready = self.baseline if name == BASELINE else self.candidate
-        return Run(name, ready, self.asked, self.file(name))
+        keep = self.keep if name == BASELINE and self.exchange else None
+        return Run(name, ready, self.asked, self.file(name), keep)
+
+    @property
+    def keep(self) -> Keep:
+        """Where the baseline leaves the checkpoints that the exchange will want."""
+        place = place_of(self.directory / CHECKPOINTS, label(self.baseline.versions))
+        return Keep(place, ("*",) if self.asked.globs or self.asked.markers else DEFAULT)
 
     def file(self, name: str) -> Path:
         """Return where the results of a run go."""

@@ -94,7 +94,7 @@ def _written(gate: Gate, before: Side) -> tuple[str, ...]:
 
 
 def _plan(gate: Gate, cases: Sequence[str], readers: Sequence[str]) -> Plan:
-    return plan(
+    whole = plan(
         [_party(gate, BASELINE)],
         [_party(gate, name) for name in readers],
         [find(case) for case in cases],
@@ -102,6 +102,7 @@ def _plan(gate: Gate, cases: Sequence[str], readers: Sequence[str]) -> Plan:
         (gate.directory / CHECKPOINTS).resolve(),
         gate.asked.timeout,
     )
+    return replace(whole, sparing=True)
 
 
 def _party(gate: Gate, name: str) -> Party:

@@ -77,6 +77,8 @@ class Prober:
     holding: tuple[int, ...]
     done: dict[str, Probe] = field(default_factory=dict)
     """By the title of the step, in the order of the search."""
+    timeout: float = TIMEOUT
+    """Seconds for the case, or for a reading of its checkpoint."""
 
     def probe(self, step: Step) -> Probe:
         """Run the case in the environment of a step; what was run there already is read.
@@ -97,7 +99,7 @@ class Prober:
     def _measured(self, step: Step, prepared: Ready) -> Probe:
         name = "".join(each if each.isalnum() or each in ".-_" else "-" for each in step.title)
         path = self.directory / f"{name}.jsonl"
-        run = Run(step.title, prepared, Asked((self.case,)), path)
+        run = Run(step.title, prepared, Asked((self.case,), timeout=self.timeout), path)
         took = 0.0
         try:
             if finished(run) is None:
@@ -121,7 +123,7 @@ class ReadingProber(Prober):
             [find_case(self.case)],
             [self.case],
             (self.directory / CHECKPOINTS).resolve(),
-            TIMEOUT,
+            self.timeout,
         )
         (cell,) = exchange(asked)
         took = prepared.seconds + time.monotonic() - started

@@ -20,6 +20,7 @@ from conformance.errors import UsageError
 from conformance.judging.parts import read_begun
 from conformance.judging.results import Header, Results, Selection, read_results
 from conformance.roundtrip.engine import TIMEOUT
+from conformance.roundtrip.kept import Keep
 from conformance.versions.ready import Ready, start_in
 
 TICK = 0.1
@@ -54,6 +55,8 @@ class Run:
     ready: Ready
     asked: Asked
     results: Path
+    keep: Keep | None = None
+    """Where its checkpoints stay."""
 
     @property
     def log(self) -> Path:
@@ -75,7 +78,12 @@ class Run:
             *(part for marker in asked.markers for part in ("--marker", marker)),
             *("-n", str(asked.workers), "--timeout", str(asked.timeout)),
             *(["--resume"] if self.begun else []),
+            *(self._keeping(self.keep) if self.keep else []),
         ]
+
+    def _keeping(self, keep: Keep) -> list[str]:
+        only = (part for glob in keep.globs for part in ("--keep-only", glob))
+        return ["--keep", str(keep.directory.absolute()), *only]
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,8 @@ def _attempts(cell: Cell) -> Iterator[Attempt]:
 def _commands(cell: Cell, results: ExchangeResults, known: Known) -> tuple[str, ...]:
     header = results.header
     writer, reader = header.writers[cell.writer], header.readers[cell.reader]
-    return exchange_commands(cell.id, cell.case, writer, reader, known.exchange)
+    found = exchange_commands(cell.id, cell.case, writer, reader, known.exchange)
+    return found if cell.readings else found[1:]  # a script shows what was read
 
 
 def _sentence(results: ExchangeResults) -> Sentence:

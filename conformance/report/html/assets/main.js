@@ -116,9 +116,18 @@ window.addEventListener("afterprint", () => {
   }
 });
 
-window.addEventListener("hashchange", update);
-drawSelects();
-update();
-// A fragment that is no cell and no part of the page shows the page as it is.
-if (drawn === null) { showFilters(); drawMatrix(); drawn = JSON.stringify(state.filters); }
-document.body.dataset.ready = "yes";
+function start() {
+  window.addEventListener("hashchange", update);
+  drawSelects();
+  update();
+  // A fragment that is no cell and no part of the page shows the page as it is.
+  if (drawn === null) { showFilters(); drawMatrix(); drawn = JSON.stringify(state.filters); }
+  // What lies below the matrix has moved down; an address with a cell or filters is about the matrix.
+  const place = state.open ? cellOf(state.open) : document.getElementById(
+    filtering(state.filters) ? "matrix" : location.hash.slice(1));
+  if (place) place.scrollIntoView({block: state.open ? "center" : "start"});
+  document.body.dataset.ready = "yes";
+}
+// The words are painted before thousands of cells are made; a hidden tab is never painted.
+if (document.hidden) start();
+else requestAnimationFrame(() => setTimeout(start));
