@@ -107,12 +107,12 @@ class Subject:
     """Parameter count, checked on the meta device."""
     schemes: tuple[str, ...] | None = None
     """The schemes that cases combine it with; None for all of them."""
+    formats: tuple[str, ...] | None = None
+    """The formats, likewise; None for all that have no shard limit of their own."""
     config: str = ""
     """The subject whose model config it is built from; empty for its own."""
     pipeline: Pipeline | None = None
     """What the model draws pictures with; None for a model alone."""
-    formats: tuple[str, ...] | None = None
-    """The formats, likewise; None for all that have no shard limit of their own."""
 
 
 @dataclass(frozen=True)
