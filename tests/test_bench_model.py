@@ -185,7 +185,7 @@ class Cuda:
 
             def elapsed_time(self, other: Any) -> float:
                 assert cuda.calls[-1] == "synchronize"
-                return 1000.0 * (other.at - self.at)
+                return 1000.0 * float(other.at - self.at)
 
         return Event()
 

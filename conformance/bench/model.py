@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -123,7 +123,7 @@ def has_cuda() -> bool:
     return hardware()["gpu"] not in ("none", "nvidia-smi does not answer")
 
 
-def measure(plan: Plan, tell: Tell) -> Iterator[Bench]:
+def measure(plan: Plan, tell: Tell) -> Generator[Bench, None, None]:
     """Yield the benchmark after each row; `tell` hears of each part before it starts."""
     rows: list[Row] = []
     for scheme in plan.schemes:
