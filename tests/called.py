@@ -27,6 +27,7 @@ def called(
     where: Path,
     variables: Mapping[str, str] | None = None,
     encoding: str = "utf-8",
+    stdin: str = "",
 ) -> Ran:
     """Call `conformance` with these arguments; without `variables` it has those of the tests."""
     argv = ["conformance", *arguments]
@@ -41,6 +42,7 @@ def called(
     ):
         patching.chdir(where)
         patching.setattr(sys, "argv", argv)
+        patching.setattr(sys, "stdin", io.StringIO(stdin))
         with pytest.raises(SystemExit) as ended:
             main()
     return Ran(argv, int(ended.value.code or 0), _written(out), _written(err))

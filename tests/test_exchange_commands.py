@@ -156,7 +156,7 @@ def test_golden_files_that_nobody_can_write_are_no_result(
     capfd: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
-    environments["broken"] = scripted("broken", "import sys; sys.exit('no more')")
+    environments["broken"] = scripted("3.0", "import sys; sys.exit('no more')")
     monkeypatch.setattr(golden, "parties", lambda names, _: {n: environments[n] for n in names})
     assert conformance(monkeypatch, "golden", "make", name, "--directory", str(tmp_path)) == 3
     told = capfd.readouterr()

@@ -1,6 +1,7 @@
 """What the baseline wrote, read by both sides of a gate: as cases of their own."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,17 +12,19 @@ from conformance.environment import hardware, observed_versions
 from conformance.judging.compare import Change, change
 from conformance.judging.comparison import Side, compare
 from conformance.judging.exchange import Cell, Nothing, Unmeasured
-from conformance.judging.exchanged import as_result, joined, was_saved
+from conformance.judging.exchanged import as_result, joined, own_reading, was_saved
 from conformance.judging.judge import judge
 from conformance.judging.results import Header, Result, ResultsWriter, Selection, read_results
 from conformance.report.gate import Watcher
-from conformance.roundtrip.kept import Readings
-from conformance.roundtrip.outcome import Failure, Outcome, Stage
+from conformance.roundtrip.engine import Engine
+from conformance.roundtrip.kept import Keep, Readings, Request
+from conformance.roundtrip.outcome import Failure, Outcome, Reader, Stage
+from conformance.roundtrip.readback import read_back
 from conformance.session import axes_of
 from conformance.versions import gate_exchange
 from conformance.versions.environments import Environment
 from conformance.versions.exchange import Plan
-from conformance.versions.gate import Gate, Sides
+from conformance.versions.gate import EXCHANGE, Gate, Sides
 from conformance.versions.gate_exchange import axes_with, exchange_id, exchanged, read_again
 from conformance.versions.ready import Ready
 from conformance.versions.runs import Asked, RunError
@@ -110,7 +113,47 @@ def test_both_sides_read_what_the_baseline_could_write(gate: Gate, both: Sides) 
     for side in both:
         assert list(side.run.cases) == [CASE, BROKEN, own]
         assert side.run.cases[own].judgement.verdict == "pass"
-        assert next(step.stage for step in side.run.cases[own].outcome.steps) is Stage.LOAD
+    candidate = both[1].run.cases[own].outcome
+    assert next(step.stage for step in candidate.steps) is Stage.LOAD
+
+
+def test_what_the_baseline_read_in_its_run_it_does_not_read_again(
+    gate: Gate, ran: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def exchange(plan: Plan, _: object, known: set[str]) -> list[Cell]:
+        (writer,) = plan.writers
+        cells = [
+            Cell(CASE, writer, reader, Readings(writer, CASE, EQUAL, EQUAL))
+            for reader in plan.readers
+        ]
+        asked.extend(cell.reader for cell in cells if cell.id not in known)
+        return [cell for cell in cells if cell.id not in known]
+
+    monkeypatch.setattr(gate_exchange, "exchange", exchange)
+    seen = tuple(replace(each, reader=Reader.BOTH) for each in CORRUPT.findings)
+    # What the writing process alone saw is no reading.
+    ones, twos = (EQUAL, ALTERED, CORRUPT), (FAILED, replace(CORRUPT, findings=seen))
+    for outcome, readers in (*((each, 1) for each in ones), *((each, 2) for each in twos)):
+        asked.clear()
+        gate.file(EXCHANGE).unlink(missing_ok=True)
+        side = Side(joined(ran[0].run, [read(outcome, CASE)]))
+        exchanged(gate, (side, side))
+        assert len(asked) == readers
+
+
+def test_a_reading_of_a_run_is_what_an_exchange_would_have_read(tmp_path: Path) -> None:
+    cases = [find(CASE), find("flux-tiny.int8wo.quantize_.pickle.cpu")]
+    with Engine(keep=Keep(tmp_path)) as engine:
+        ran = {case.id: engine.run(case) for case in cases}
+    for readings in read_back([Request("w", tmp_path, tuple(ran))]):
+        own = own_reading(ran[readings.case])
+        assert own is not None
+        assert [replace(f, path="") for f in own.findings] == [
+            replace(f, path="") for f in readings.loader.findings
+        ]
+        assert [step.stage for step in own.steps] == [step.stage for step in readings.loader.steps]
 
 
 def test_an_exchange_that_measured_nothing_is_no_answer(

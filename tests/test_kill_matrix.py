@@ -154,7 +154,7 @@ def identities() -> Iterator[Any]:
         yield pytest.param(case, id=case.id, marks=() if plain else pytest.mark.slow)
 
 
-@pytest.mark.parametrize("identity", identities())
+@pytest.mark.parametrize("identity", list(identities()))
 def test_identity_is_silent_but_for_known_defects(theatre: Theatre, identity: Case) -> None:
     outcome = theatre.honest(identity.id)
     if identity.route.name == "quantize_" and saved_by_diffusers(identity):

@@ -150,13 +150,8 @@ def test_a_case_that_was_not_measured_is_named_with_the_reason() -> None:
     ended = NoResult(NoResultKind.SKIPPED, "needs 12.5 GiB of memory, 9.0 GiB are available")
     lines = large.measured_tables([results({}, no_result=ended)]).splitlines()
     reason = "needs 12.5 GiB of memory, 9.0 GiB are available"
-    assert f"| {CASE} | no result: skipped | no | {reason} |" in lines
-    assert lines[-4:] == [
-        "| case | bf16 bytes | payload bytes | file bytes | files / bf16 | promised |",
-        "|---|---:|---:|---:|---:|---:|",
-        "",
-        "### Time and memory",
-    ]
+    assert f"| {CASE} | no result: skipped | yes | {reason} |" in lines
+    assert sum(CASE in line for line in lines) == 1
 
 
 def test_cases_that_are_not_large_have_no_line() -> None:

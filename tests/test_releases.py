@@ -6,10 +6,9 @@ import pytest
 from releases import Release, releases
 
 from conformance.case import all_cases
-from conformance.judging.expectations import active
+from conformance.judging.expectations import active, load_expectations, packaged
 from conformance.judging.judge import Judgement, judge, unused
 from conformance.roundtrip.checks import check_names
-from conformance.session import load_expectations, packaged
 
 RELEASES = tuple(releases())
 DECLARED = load_expectations(packaged(), check_names(), all_cases().keys())

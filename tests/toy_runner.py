@@ -18,7 +18,7 @@ import toyhost
 from conformance import session
 from conformance.case import Case
 from conformance.errors import UsageError
-from conformance.roundtrip.keeper import write
+from conformance.roundtrip.keeper import write  # type: ignore[attr-defined]  # toy_keeper.py
 from conformance.roundtrip.kept import Keep
 from conformance.roundtrip.outcome import (
     Failure,
@@ -27,6 +27,7 @@ from conformance.roundtrip.outcome import (
     NoResult,
     NoResultKind,
     Outcome,
+    Reader,
     Stage,
     Step,
 )
@@ -81,8 +82,8 @@ def loads_not_otherwise(case: str) -> Outcome:
 
 
 def corrupts(case: str) -> Outcome:
-    bits = Finding("bits", Stage.BITS, Harm.CORRUPT, "a.weight/scale", "bits differ", "0", "1")
-    return Outcome(case, SAVED, findings=(bits,))
+    where = ("a.weight/scale", "bits differ", "0", "1", Reader.BOTH)
+    return Outcome(case, SAVED, findings=(Finding("bits", Stage.BITS, Harm.CORRUPT, *where),))
 
 
 def is_not_there(case: str) -> Outcome:

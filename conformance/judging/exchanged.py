@@ -7,7 +7,13 @@ from conformance.judging.exchange import Cell
 from conformance.judging.judge import judge
 from conformance.judging.results import Result, Results
 from conformance.roundtrip.kept import Index
-from conformance.roundtrip.outcome import NoResult, NoResultKind, Outcome, Stage
+from conformance.roundtrip.outcome import Harm, NoResult, NoResultKind, Outcome, Reader, Stage
+from conformance.roundtrip.settle import condensed
+
+READ = (Stage.LOAD, Stage.STRUCTURE, Stage.BITS, Stage.OUTPUT)
+"""The stages of a reading."""
+SEEN = (Reader.FRESH, Reader.BOTH)
+"""By whom a fresh reader's finding is told."""
 
 
 def as_result(cell: Cell, case_id: str) -> Result:
@@ -35,6 +41,21 @@ def was_saved(result: Result) -> bool:
     stages = list(Stage)
     unsaved = outcome.failure and stages.index(outcome.failure.stage) < stages.index(Stage.LOAD)
     return not (outcome.no_result or unsaved)
+
+
+def own_reading(outcome: Outcome) -> Outcome | None:
+    """Return what a run's fresh reader got of its checkpoint, as the reading of an exchange.
+
+    None where somebody must be asked to read it: that reader did not come through, or found what
+    an exchange settles (`roundtrip/settle.py`).
+    """
+    broken = outcome.failure and outcome.failure.stage is not Stage.RESAVE
+    fresh = [each for each in outcome.findings if each.stage in READ and each.reader in SEEN]
+    if broken or outcome.no_result or any(each.harm is Harm.CORRUPT for each in fresh):
+        return None
+    steps = (step for step in outcome.steps if step.stage in READ and step.reader is Reader.FRESH)
+    findings = condensed(replace(each, reader=Reader.FRESH) for each in fresh)
+    return Outcome(outcome.case, tuple(steps), tuple(findings), storage_only=outcome.storage_only)
 
 
 def written_by(results: Results, kept: Callable[[str], bool]) -> Index:

@@ -16,7 +16,7 @@ from typing import Any
 from conformance import __version__
 from conformance._compat import StrEnum
 from conformance.errors import UsageError
-from conformance.roundtrip.outcome import Outcome
+from conformance.roundtrip.outcome import NoResult, NoResultKind, Outcome
 from conformance.roundtrip.record import ORACLE, PIPELINE, RECORD
 
 SCHEMA = 1
@@ -166,6 +166,11 @@ class Request:
     """Case ids by which the checkpoints lie in the directory."""
     sparing: bool = False
     """Is what the loader can read not read in the other ways, too?"""
+
+
+def spared(case_id: str) -> Outcome:
+    """Return the reading of weights that nobody needs to read."""
+    return Outcome(case_id, no_result=NoResult(NoResultKind.SKIPPED, "the loader reads it"))
 
 
 def quantization_of(directory: Path) -> dict[str, Any] | None:

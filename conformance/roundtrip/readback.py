@@ -22,8 +22,8 @@ from conformance.errors import UsageError
 from conformance.roundtrip import worker
 from conformance.roundtrip.engine import TIMEOUT, EndedError, Worker
 from conformance.roundtrip.keep import USAGE
-from conformance.roundtrip.kept import Readings, Request, Way, quantization_of
-from conformance.roundtrip.outcome import Harm, NoResult, NoResultKind, Outcome
+from conformance.roundtrip.kept import Readings, Request, Way, quantization_of, spared
+from conformance.roundtrip.outcome import Harm, Outcome
 from conformance.roundtrip.reading import reader
 
 UNSPENT = ""
@@ -58,7 +58,7 @@ def _readings(readers: "_Readers", case: Case, request: Request) -> Readings:
     ask = partial(readers.ask, case=case, directory=directory)
     loader = ask(Way.LOADER)
     if request.sparing and case.format.has_config and _harmless(loader):
-        return Readings(request.writer, case.id, loader, _spared(case))
+        return Readings(request.writer, case.id, loader, spared(case.id))
     named = case.format.has_config and _names_a_quantization(directory)
     return Readings(
         writer=request.writer,
@@ -72,10 +72,6 @@ def _readings(readers: "_Readers", case: Case, request: Request) -> Readings:
 def _harmless(reading: Outcome) -> bool:
     ended = reading.failure or reading.no_result
     return not ended and all(each.harm is not Harm.CORRUPT for each in reading.findings)
-
-
-def _spared(case: Case) -> Outcome:
-    return Outcome(case.id, no_result=NoResult(NoResultKind.SKIPPED, "the loader reads it"))
 
 
 def _names_a_quantization(directory: Path) -> bool:

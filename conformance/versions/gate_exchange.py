@@ -1,6 +1,6 @@
 """The part of a gate that breaks users: what the baseline wrote, read by the candidate."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from conformance.case import find
@@ -13,8 +13,9 @@ from conformance.judging.exchange_results import (
     earlier_cells,
     now,
 )
-from conformance.judging.exchanged import as_result, joined, was_saved
+from conformance.judging.exchanged import as_result, joined, own_reading, was_saved
 from conformance.judging.results import Result
+from conformance.roundtrip.kept import Readings, spared
 from conformance.versions.exchange import DEFAULT, Plan, exchange, plan
 from conformance.versions.gate import (
     AGAIN,
@@ -42,9 +43,12 @@ def exchanged(gate: Gate, sides: Sides) -> Sides:
     if not cases:
         return sides
     gate.watcher.say(f"{len(cases)} checkpoints of the baseline, read by both")
-    cells = _run(_plan(gate, cases, (BASELINE, CANDIDATE)), gate, EXCHANGE)
     own = _member_label(gate, BASELINE)
-    wrote = [cell for cell in cells if cell.reader == own]
+    plan = _plan(gate, cases, (BASELINE, CANDIDATE))
+    cells = _run(plan, gate, EXCHANGE, list(_own_cells(plan, own, before)))
+    wrote = sorted(
+        (cell for cell in cells if cell.reader == own), key=lambda cell: cases.index(cell.case)
+    )
     if all(cell.verdict is None for cell in wrote):
         why = next((cell.nothing.reason for cell in wrote if cell.nothing), "no reading ended")
         raise RunError(f"the exchange measured nothing: {why}")
@@ -63,6 +67,16 @@ def read_again(gate: Gate, sides: Sides, blocking: Iterable[str]) -> Sides:
     cells = _again(_plan(gate, cases, (CANDIDATE,)), gate)
     retry = joined(replace(after.run, cases={}), _results(gate, cells))
     return before, replace(after, retries=(*after.retries, retry))
+
+
+def _own_cells(plan: Plan, reader: str, before: Side) -> Iterator[Cell]:
+    """Yield what the baseline's run has read already: in a fresh process, by the case's loader."""
+    (writer,) = plan.writers
+    for case in plan.cases:
+        loader = own_reading(before.run.cases[case.id].outcome)
+        if loader is not None:
+            weights = spared(case.id) if case.format.has_config else loader
+            yield Cell(case.id, writer, reader, Readings(writer, case.id, loader, weights))
 
 
 def _again(plan: Plan, gate: Gate) -> list[Cell]:
@@ -115,7 +129,7 @@ def _member_label(gate: Gate, name: str) -> str:
     return next(found for found, party in labels.items() if party.name == name)
 
 
-def _run(plan: Plan, gate: Gate, name: str) -> list[Cell]:
+def _run(plan: Plan, gate: Gate, name: str, known: Sequence[Cell] = ()) -> list[Cell]:
     header = ExchangeHeader(
         writers={key: dict(each.versions) for key, each in plan.writers.items()},
         readers={key: dict(each.versions) for key, each in plan.readers.items()},
@@ -124,7 +138,8 @@ def _run(plan: Plan, gate: Gate, name: str) -> list[Cell]:
         started=now(),
     )
     path = gate.file(name)
-    cells = list(earlier_cells(path, header))
+    earlier = earlier_cells(path, header)
+    cells = list({cell.id: cell for cell in (*known, *earlier)}.values())
     with ExchangeWriter(path, header) as writer:
         for cell in cells:
             writer.write(cell)
