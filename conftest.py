@@ -2,13 +2,15 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytest_plugins = ["pytester"]
 
-SLOW = "slow"
+SLOW, FULL = "slow", "full"
+OWN = Path(__file__).parent / "tests"
 LEFT_OUT = pytest.StashKey[int]()
 
 # The tests start hundreds of processes. Where bytecode is not kept, each compiles the suite anew,
@@ -34,13 +36,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     slow = [
         item
         for item in items
-        if item.get_closest_marker(SLOW) and not (named and item.nodeid.startswith(named))
+        if _is_slow(item, config) and not (named and item.nodeid.startswith(named))
     ]
     if slow:
         left_out = set(slow)
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=slow)
         config.stash[LEFT_OUT] = len(slow)
+
+
+def _is_slow(item: pytest.Item, config: pytest.Config) -> bool:
+    """Own tests of full size are, unless asked for; the suite itself chooses its cases."""
+    large = OWN in item.path.parents and item.get_closest_marker(FULL)
+    return bool(item.get_closest_marker(SLOW) or (large and FULL not in config.option.markexpr))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -10,6 +10,8 @@ from conformance.axes import registry
 from conformance.axes.base import Device, Format, Route, Scheme, Size, Subject
 from conformance.errors import UsageError
 
+EXTRA = "extra"
+
 
 @dataclass(frozen=True)
 class Case:
@@ -41,9 +43,15 @@ class Case:
 
     @property
     def markers(self) -> tuple[str, ...]:
-        """The pytest markers of this case: its size, its device and its family."""
+        """The pytest markers of this case: its size, its device, its family, and `extra`."""
         device = "cpu" if self.device is Device.CPU else "gpu"
-        return (str(self.subject.size), device, self.subject.family.name)
+        extra = (EXTRA,) if self.extra else ()
+        return (str(self.subject.size), device, self.subject.family.name, *extra)
+
+    @property
+    def extra(self) -> bool:
+        """Is it one of those that run only when they are asked for?"""
+        return self.format.extra or self.subject.family.extra
 
 
 def enumerate_cases(
@@ -55,7 +63,9 @@ def enumerate_cases(
             if not _goes_with(subject, scheme):
                 continue
             for device, route, form in product(devices, *ways_of(subject)):
-                if not device.crossed or (form.crosses and subject.size is Size.TINY):
+                if device.crossed and not (form.crosses and subject.size is Size.TINY):
+                    continue
+                if form.schemes is None or scheme.name in form.schemes:
                     yield Case(subject, scheme, route, form, device)
 
 
@@ -91,9 +101,9 @@ def all_cases() -> dict[str, Case]:
 
 
 def default_cases() -> list[Case]:
-    """The cases of a run that asks for nothing else: tiny models on CPU."""
+    """The cases of a run that asks for nothing else: tiny models on CPU, and nothing extra."""
     tiny = [each for each in registry.subjects().values() if each.size is Size.TINY]
-    return list(enumerate_cases(tiny, [Device.CPU]))
+    return [case for case in enumerate_cases(tiny, [Device.CPU]) if not case.extra]
 
 
 @cache

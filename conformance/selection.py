@@ -5,7 +5,7 @@ from difflib import get_close_matches
 
 from conformance.axes import registry
 from conformance.axes.base import Device, Size
-from conformance.case import Case, enumerate_cases, select
+from conformance.case import EXTRA, Case, enumerate_cases, select
 from conformance.errors import UsageError
 from conformance.shard import Shard
 
@@ -26,6 +26,7 @@ def described_markers() -> dict[str, str]:
         "pipeline": "tiny models inside their whole pipelines, which draw pictures",
         "cpu": "cases on CPU",
         GPU: "cases on a CUDA device",
+        EXTRA: "formats and families that run only when they are asked for",
     }
     described |= {each.family.name: "a model family" for each in registry.subjects().values()}
     for axis in (registry.schemes(), registry.routes(), registry.formats()):
@@ -36,8 +37,9 @@ def described_markers() -> dict[str, str]:
 def candidates(globs: Iterable[str], words: Collection[str]) -> list[Case]:
     """Return the cases that globs name; without any, tiny models on CPU.
 
-    Other sizes and CUDA come in beside them when `words` name them. Whoever asks filters: `small`
-    stands in `small and flux`, and in `not small`, too.
+    Other sizes, CUDA, and what is extra come in beside them when `words` name them: an extra case
+    by `extra`, its format or its family. Whoever asks filters: `small` stands in `small and flux`,
+    and in `not small`, too.
 
     Raises:
         UsageError: a glob matches nothing.
@@ -48,7 +50,13 @@ def candidates(globs: Iterable[str], words: Collection[str]) -> list[Case]:
     sizes = {Size.TINY, *(size for size in Size if size in words)}
     devices = list(Device) if GPU in words else [Device.CPU]
     subjects = [each for each in registry.subjects().values() if each.size in sizes]
-    return list(enumerate_cases(subjects, devices))
+    return [case for case in enumerate_cases(subjects, devices) if _asked(case, words)]
+
+
+def _asked(case: Case, words: Collection[str]) -> bool:
+    if not case.extra:
+        return True
+    return any(word in words for word in (EXTRA, case.format.name, case.subject.family.name))
 
 
 def chosen(globs: Iterable[str], markers: Collection[str]) -> list[Case]:

@@ -113,7 +113,7 @@ def _reads_well(shell: Shell, said: str) -> None:
     files = ", ".join(str(shell.results / f"{name}.jsonl") for name in NAMES)
     assert f"results: {files}" in others
     look = f"look: conformance show {WORSENED} --results {shell.results}/candidate.jsonl"
-    assert others[-1] == look
+    assert others[-2:] == [look, f"report: {shell.results / 'report.html'}"]
     assert "\x1b" not in said
 
 

@@ -20,7 +20,7 @@ from conformance.judging.measured import Measured
 from conformance.judging.results import Result, Results
 from conformance.report.html import Known, of_comparison, of_run, render
 from conformance.report.html.causes import issue_text
-from conformance.report.html.island import LENGTH_KEPT, island, packed
+from conformance.report.html.island import CASE, ID, LENGTH_KEPT, island, packed
 from conformance.report.html.page import ticked, web_link
 from conformance.report.html.plots import plots
 from conformance.report.html.signs import signs
@@ -357,3 +357,17 @@ def test_two_runs_of_the_same_versions_are_told_as_such() -> None:
 def test_ids_are_safe_in_links_and_on_command_lines() -> None:
     assert permalink('a"b<c>@d,e') == "#a%22b%3Cc>@d,e"
     assert shell_quoted("it's") == "'it'\\''s'"
+
+
+@pytest.mark.parametrize("name", ["run", "comparison", "exchange"])
+def test_commands_are_whole_when_the_ids_are_put_back(name: str) -> None:
+    """As `commandsOf` in core.js does it."""
+    page = pages()[name]
+    data = packed(page)
+    for entry, raw in zip(page.entries, data["entries"], strict=True):
+        *_, numbers, case, _ = raw
+        ids = {ID: entry.id, CASE: case or entry.id}
+        found = [data["texts"][number] for number in numbers]
+        for stand_in, each in ids.items():
+            found = [command.replace(stand_in, each) for command in found]
+        assert tuple(found) == entry.commands

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from test_verdicts import finding
 
 from conformance.commands.run import LOG_SECONDS, Watcher
 from conformance.judging.judge import judge
@@ -13,6 +14,7 @@ from conformance.judging.summary import tally
 from conformance.report import large, text
 from conformance.roundtrip.budget import Budget
 from conformance.roundtrip.outcome import (
+    Finding,
     NoResult,
     NoResultKind,
     Outcome,
@@ -126,10 +128,13 @@ MEASURES = {
 
 
 def results(
-    measures: dict[str, float], case: str = CASE, no_result: NoResult | None = None
+    measures: dict[str, float],
+    case: str = CASE,
+    no_result: NoResult | None = None,
+    findings: tuple[Finding, ...] = (),
 ) -> Results:
     steps = (Step(Stage.SAVE, 2.5), Step(Stage.LOAD, 0.5))
-    outcome = Outcome(case, steps=steps, no_result=no_result, measures=measures)
+    outcome = Outcome(case, steps=steps, findings=findings, no_result=no_result, measures=measures)
     judgement = judge(outcome, ())
     header = Header.now({}, {}, Selection(), 1)
     footer = Footer(tally([judgement]), (), True, "2026-01-01T00:00:00+00:00")
@@ -152,6 +157,13 @@ def test_a_case_that_was_not_measured_is_named_with_the_reason() -> None:
     reason = "needs 12.5 GiB of memory, 9.0 GiB are available"
     assert f"| {CASE} | no result: skipped | yes | {reason} |" in lines
     assert sum(CASE in line for line in lines) == 1
+
+
+def test_a_case_that_is_not_as_expected_says_what_was_not() -> None:
+    found = replace(finding(stage=Stage.OUTPUT, check="accuracy"), what="SQNR is below the floor")
+    lines = large.measured_tables([results(MEASURES, findings=(found,))]).splitlines()
+    (line,) = [each for each in lines if each.startswith(f"| {CASE} | corrupt | no | ")]
+    assert "not covered by an expectation: accuracy 'SQNR is below the floor'" in line
 
 
 def test_cases_that_are_not_large_have_no_line() -> None:

@@ -297,10 +297,10 @@ def test_ctrl_c_keeps_what_was_measured(
 @pytest.mark.parametrize("where", [FULL, FULL_HERE])
 @pytest.mark.parametrize("more", [(), ("-n", "2")], ids=["alone", "xdist"])
 def test_a_full_disk_is_one_line_and_keeps_what_was_measured(
-    run: Suite, tmp_path: Path, where: str, more: tuple[str, ...]
+    process: Suite, tmp_path: Path, where: str, more: tuple[str, ...]
 ) -> None:
     chosen = ("--select", f"{INT8}.*.cpu", "--results", str(tmp_path / "r.jsonl"))
-    ran = run("-q", *chosen, *more, **{where: "state-dict"})
+    ran = process("-q", *chosen, *more, **{where: "state-dict"})
     kept = f"free some, and run it again; what was measured is in {tmp_path / 'r.jsonl'}"
     told = [line for line in ran.stdout.splitlines() if "no space left: " in line]
     assert any(kept in line for line in told)

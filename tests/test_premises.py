@@ -118,8 +118,8 @@ def silent(connection: Connection, _: str) -> None:
     connection.recv()
 
 
-def soon(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
+def soon(condition: Callable[[], object], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it never came"
         time.sleep(0.05)
@@ -201,7 +201,8 @@ main()
 def test_a_full_run_that_is_stopped_leaves_no_files(how: signal.Signals, place: Path) -> None:
     command = [sys.executable, "-c", INTERRUPTED, str(place / "results.jsonl")]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    soon(lambda: list(place.glob("conformance-*/1/checkpoint/*")))
+    # The model is built, quantized and called first, which takes minutes.
+    soon(lambda: list(place.glob("conformance-*/1/checkpoint/*")), 900)
     process.send_signal(how)
     process.wait(60)
     if how is signal.SIGKILL:

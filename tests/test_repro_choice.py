@@ -91,12 +91,14 @@ def test_of_a_result_the_worst_is_shown() -> None:
 def test_of_a_result_a_check_a_stage_or_an_expectation_can_be_chosen() -> None:
     flag = finding("requires_grad", what="requires_grad came back True")
     both = result(flag, finding("bits", Harm.CORRUPT, stage=Stage.BITS))
-    for name in ("requires_grad", "structure", "reload-requires-grad"):
+    for name in ("requires_grad", "structure", "reload-requires-grad-of-int8"):
         defect = observed(both, EXPECTATIONS, name)
         assert defect is not None
         assert isinstance(defect.shown, Found)
         assert defect.shown.check == "requires_grad"
-    with pytest.raises(UsageError, match="give one of bits, reload-requires-grad, requires_grad"):
+    with pytest.raises(
+        UsageError, match="give one of bits, reload-requires-grad-of-int8, requires_grad"
+    ):
         observed(both, EXPECTATIONS, "nonsense")
 
 

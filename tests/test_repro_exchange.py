@@ -13,7 +13,7 @@ from called import called
 from repros import CASE, VERSIONS, exchanged
 from script_runner import Before, Ran, run
 from test_repro_looks import doubles_output, flips_a_bit
-from test_repro_runs import no_such_config, no_torchao
+from test_repro_runs import no_such_config
 
 from conformance.case import Case, find
 from conformance.judging.exchange_results import ExchangeWriter
@@ -43,6 +43,10 @@ def turn(texts: Mapping[str, str], place: Path, *before: Before) -> Ran:
     return run(texts["reader.py"], place / "reader", partial(give, written), *before)
 
 
+def no_diffusers() -> None:
+    sys.modules["diffusers"] = None  # type: ignore[assignment]
+
+
 FLAG = Defect(Found("requires_grad", Stage.STRUCTURE, "it came back True"))
 REFUSED = Defect(Raised(Stage.LOAD, "OSError", "nothing like it"))
 
@@ -56,7 +60,7 @@ REFUSED = Defect(Raised(Stage.LOAD, "OSError", "nothing like it"))
         (None, (doubles_output,), 1),
         (FLAG, (), 1),
         (REFUSED, (), 0),
-        (REFUSED, (no_torchao,), 125),
+        (REFUSED, (no_diffusers,), 125),
     ],
     ids=["pass", "bit", "output", "flag", "gone", "cannot tell"],
 )

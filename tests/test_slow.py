@@ -61,3 +61,14 @@ def test_a_keyword_that_finds_only_slow_ones_says_how_to_run_them(theirs: pytest
     ran = theirs.runpytest_inprocess("-k", "test_slow")
     assert ran.ret == pytest.ExitCode.NO_TESTS_COLLECTED
     ran.stdout.fnmatch_lines([SAID])
+
+
+def test_own_tests_of_full_size_are_left_out_until_they_are_asked_for(
+    theirs: pytest.Pytester,
+) -> None:
+    large = "import pytest\n\n@pytest.mark.full\ndef test_large():\n    pass\n"
+    (theirs.mkdir("tests") / "test_large.py").write_text(large)
+    (theirs.mkdir("suite") / "test_cases.py").write_text(large)
+    theirs.runpytest_inprocess("tests").assert_outcomes(deselected=1)
+    theirs.runpytest_inprocess("tests", "-m", "full").assert_outcomes(passed=1)
+    theirs.runpytest_inprocess("suite").assert_outcomes(passed=1)

@@ -14,35 +14,27 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
-from conformance.axes import models, registry
+from conformance.axes import models
 from conformance.axes.base import Device, Size
 from conformance.case import Case, find
 from conformance.judging.verdicts import verdict_of
-from conformance.roundtrip import budget, pool
-from conformance.roundtrip.budget import BASE, Budget, missing, reckon, require_room, shapes
+from conformance.roundtrip import budget
+from conformance.roundtrip.budget import shapes
 from conformance.roundtrip.calls import calling
 from conformance.roundtrip.footprint import Footprint
-from conformance.roundtrip.ladder import HarnessError, Ladder, NoResultError
+from conformance.roundtrip.ladder import Ladder, NoResultError
 from conformance.roundtrip.merge import merge
 from conformance.roundtrip.observe import observe
 from conformance.roundtrip.outcome import NoResultKind, Outcome, Progress, Reader, Stage
-from conformance.roundtrip.pool import Pool
-from conformance.roundtrip.ratios import reading_ratios, writing_ratios
 from conformance.roundtrip.run import verify_again, write_and_verify
 from conformance.roundtrip.streamed import StreamedBase, turned_rows
 from conformance.roundtrip.workshop import Workshop
 from fixtures.saboteurs.base import after_loading, after_quantizing
 from fixtures.saboteurs.surgery import swap
 
-FULL = [each for each in registry.subjects().values() if each.size is Size.FULL]
 LAYER = "transformer_blocks.0.attn.to_k"
 TWIN = "transformer_blocks.0.attn.to_q"
-
-
-SIZES = st.lists(st.integers(1, 9), min_size=1, max_size=3)
 
 
 def enlarged(case_id: str) -> Case:
@@ -81,83 +73,6 @@ def drawn_whole(base: StreamedBase) -> Any:
     """The unquantized model, as no large one ever exists."""
     model = base.unquantized()
     return base.complete(model)
-
-
-# The pool.
-
-
-@given(
-    st.integers(0, 2**32), st.text(min_size=1), st.lists(st.integers(1, 9), min_size=1, max_size=3)
-)
-def test_a_parameter_is_a_window_of_the_run_and_goes_on_at_its_start(
-    seed: int, name: str, sizes: list[int]
-) -> None:
-    shape, short = tuple(sizes), Pool(seed, length=11)
-    places = (short.place(name) + torch.arange(prod(shape))) % 11
-    factor, middle = models.spread(name, shape)
-    wanted = short._run[places] * factor + middle
-    assert torch.equal(short.draw(name, shape), wanted.reshape(shape))
-
-
-def test_parameters_are_equal_by_seed_and_name_only() -> None:
-    shape = (64, 32)
-    one = Pool(0).draw("a.weight", shape)
-    assert torch.equal(one, Pool(0).draw("a.weight", shape))
-    assert not torch.equal(one, Pool(0).draw("b.weight", shape))
-    assert not torch.equal(one, Pool(1).draw("a.weight", shape))
-
-
-def test_no_two_rows_of_a_layer_are_equal() -> None:
-    # Larger than the run, so that it goes around.
-    rows = Pool(0, length=4093).draw("a.weight", (600, 32))
-    assert len(torch.unique(rows, dim=0)) == 600
-
-
-def test_a_layer_is_spread_as_if_it_were_drawn_by_itself() -> None:
-    drawn = Pool(0).draw("a.weight", (256, 1024)).double()
-    assert float(drawn.std()) == pytest.approx(1024**-0.5, rel=0.01)
-    assert float(drawn.mean()) == pytest.approx(0, abs=1e-3)
-
-
-def test_the_length_of_the_run_is_a_prime() -> None:
-    assert all(pool.LENGTH % each for each in range(2, math.isqrt(pool.LENGTH) + 1))
-
-
-@pytest.mark.parametrize("subject", FULL, ids=lambda each: each.name)
-def test_no_two_parameters_of_a_full_model_begin_alike(subject: Any) -> None:
-    found = shapes(subject)
-    assert found.elements == subject.parameters
-    several = Pool(0)
-    several.share(found.linears)
-    several.all_apart({**found.linears, **found.others})
-
-
-def test_two_parameters_that_begin_alike_are_an_error() -> None:
-    with pytest.raises(HarnessError, match="begin alike"):
-        Pool(0, length=2).all_apart({"a": (1,), "b": (1,), "c": (1,)})
-
-
-def test_layers_of_one_shape_have_the_same_rows_and_each_begins_with_another() -> None:
-    several, shape = Pool(0, length=4093), (600, 32)
-    several.share({"a": shape, "other": (16, 32), "b": shape, "c": shape})
-    first, second, third = (several.draw(name, shape) for name in "abc")
-    assert torch.equal(second, torch.roll(first, -200, 0))
-    assert torch.equal(third, torch.roll(first, -400, 0))
-    assert not (first == second).all(dim=1).any()
-    assert not torch.equal(several.draw("other", (16, 32)), first[:16])
-
-
-def test_more_layers_than_rows_would_have_to_be_equal() -> None:
-    with pytest.raises(HarnessError, match=r"^3 layers of shape \(2, 8\) would have to be equal$"):
-        Pool(0).share(dict.fromkeys("abc", (2, 8)))
-
-
-def test_shared_layers_begin_apart_from_other_parameters() -> None:
-    several = Pool(0, length=2)
-    several.share({"a": (4, 4), "b": (4, 4)})
-    several.all_apart({"a": (4, 4), "b": (4, 4)})
-    with pytest.raises(HarnessError, match="begin alike"):
-        several.all_apart({"a": (4, 4), "b": (4, 4), "c": (1,), "d": (1,)})
 
 
 # The builder.
@@ -261,6 +176,7 @@ def round_trip(case: Case, shop: Workshop, directory: Path, told: list[Any]) -> 
     return merge(same, verify_again(case, directory, told.append))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [PICKLE, LOADED], ids=lambda case: case.id)
 def test_a_large_case_ends_as_the_same_case_does_unstreamed(
     case: Case, shop: Workshop, other_shop: Workshop, tmp_path: Path
@@ -416,59 +332,6 @@ def test_what_does_not_fit_has_no_result_and_nothing_is_built(
     assert list(tmp_path.glob("checkpoint*")) == []
 
 
-def test_a_budget_is_the_payload_of_the_scheme_and_what_is_beside_it() -> None:
-    found = budget.Shapes({"a.weight": (16, 32)}, {"a.bias": (16,)})
-    assert budget.Shapes({"a": (4, 8), "b": (4, 8), "c": (8, 4)}, {"d": (4,)}).distinct == 64
-    scheme = registry.schemes()["int8wo"]
-    payload = scheme.payload((16, 32)) + 32
-    assert reckon(found, scheme, loads=False) == Budget(
-        payload, round(1.08 * payload) + BASE, round(1.01 * payload), 2 * (512 + 16), 512
-    )
-    assert reckon(found, scheme, loads=True).disk == round(1.01 * payload) + 1056
-    whole = replace(scheme, whole_model=True)
-    assert reckon(found, whole, loads=False).memory == round(1.08 * payload) + BASE + 1056
-    uncovered = replace(scheme, multiple=64)
-    assert reckon(found, uncovered, loads=False).payload == 1056
-
-
-def test_what_fits_exactly_is_measured(tmp_path: Path) -> None:
-    need = Budget(payload=1, memory=10, disk=20, bf16=2, distinct=1)
-    assert missing(need, memory=10, disk=20) == ""
-    assert missing(need, memory=9, disk=20) != ""
-    assert missing(need, memory=10, disk=19) != ""
-    require_room(need, tmp_path)
-
-
-# Ratios.
-
-
-def test_ratios_are_times_by_floors() -> None:
-    measured = {
-        "bf16_bytes": 200.0,
-        "payload_bytes": 110.0,
-        "file_bytes": 120.0,
-        "floor.write": 60.0,
-        "floor.read": 120.0,
-        "floor.copy": 100.0,
-        "floor.quantize": 50.0,
-        "quantize.seconds": 8.0,
-        "quantize.weights": 100.0,
-        "digest.seconds": 2.2,
-        "save.seconds": 3.0,
-        "inspect.seconds": 2.0,
-    }
-    assert writing_ratios(measured) == pytest.approx(
-        {"quantize.ratio": 2.0, "digest.ratio": 2.0, "save.ratio": 1.5, "inspect.ratio": 2.0}
-    )
-    del measured["floor.quantize"]
-    assert "quantize.ratio" not in writing_ratios(measured)
-
-
-def test_loading_and_digesting_are_one_ratio() -> None:
-    measured = {"load.seconds": 1.0, "bits.seconds": 2.0}
-    assert reading_ratios(measured, 50.0, 100) == {"floor.reread": 50.0, "load.ratio": 1.5}
-
-
 # Memory, in a process of its own.
 
 SCRIPT = """
@@ -505,6 +368,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 def test_the_bf16_model_never_exists(tmp_path: Path) -> None:
     config = {**models.model_config(PICKLE.subject), "num_single_layers": 90}
     (tmp_path / "flux-small.json").write_text(json.dumps(config))

@@ -62,12 +62,16 @@ class Family:
     model_class: str
     """Name of the class in the `diffusers` package."""
     inputs: Callable[..., dict[str, Any]]
-    """`(model config, seed, short=False) -> keyword arguments of forward`, float tensors in
-    bfloat16 on CPU; `short` asks for a sequence as short as the model takes."""
+    """`(model config, seed) -> keyword arguments of forward`, float tensors in bfloat16 on CPU.
+
+    A family with models of published dimensions takes `short=True`, too: for those a sequence as
+    short as the model takes."""
     script: InputsScript | None = None
     """The like for a repro: `model config -> lines before a call, its keywords`."""
     defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """Defaults of the class, which a repro leaves out of its model config."""
+    extra: bool = False
+    """Its cases run when globs or markers ask for them, not by default."""
 
     def load_class(self) -> Any:
         """Import and return the model class.
@@ -343,6 +347,10 @@ class Format:
     """Inner tensors of one weight may lie in different shards."""
     shard_bytes: int | None = None
     """Its shard limit; None for the one that the suite computes, under which shards bite."""
+    schemes: tuple[str, ...] | None = None
+    """The schemes that cases combine it with; None for all of them."""
+    extra: bool = False
+    """Its cases run when globs or markers ask for them, not by default."""
     has_config: bool = True
     """A `config.json` is written beside the weights."""
     crosses: bool = False

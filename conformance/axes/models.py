@@ -150,7 +150,8 @@ def inputs(subject: Subject, seed: int = 0) -> dict[str, Any]:
 
     Of a model of published dimensions the sequence is short.
     """
-    return subject.family.inputs(model_config(subject), seed, short=subject.size is Size.FULL)
+    wish = {"short": True} if subject.size is Size.FULL else {}
+    return subject.family.inputs(model_config(subject), seed, **wish)
 
 
 def forward(model: Any, arguments: Mapping[str, Any]) -> Any:

@@ -34,6 +34,7 @@ def single_and_sharded(
             read,
             sharded=True,
             shard_bytes=gigabytes * 10**9,
+            script=_script(safetensors, {**options, "max_shard_size": f"{gigabytes}GB"}),
         )
         for gigabytes in SHARDS
     )

@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 from conformance import __version__
 from conformance.damage.fate import Differs, Fate, Result
-from conformance.errors import UsageError
+from conformance.errors import UsageError, results_unwritable
 from conformance.judging.packed import text_of
 
 KIND = "damage"
@@ -56,10 +56,7 @@ class Writer:
         try:
             self._file: TextIO = path.open("w", encoding="utf-8")
         except OSError as error:
-            raise UsageError(
-                f"cannot write the results to {path}: {error.strerror or error}; "
-                "give a path in a folder that exists and that you may write to"
-            ) from None
+            raise results_unwritable(path, error) from None
         self._line({"kind": KIND, "schema": SCHEMA, **asdict(header)})
 
     def write(self, result: Result) -> None:

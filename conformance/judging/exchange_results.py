@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from conformance import __version__
-from conformance.errors import UsageError
+from conformance.errors import UsageError, results_unwritable
 from conformance.judging.exchange import Cell, counts
 
 KIND = "exchange"
@@ -62,10 +62,7 @@ class ExchangeWriter:
         try:
             self._file: TextIO = path.open("w", encoding="utf-8")
         except OSError as error:
-            raise UsageError(
-                f"cannot write the results to {path}: {error.strerror or error}; "
-                "give a path in a folder that exists and that you may write to"
-            ) from None
+            raise results_unwritable(path, error) from None
         self._header = header
         self._cells: dict[str, Cell] = {}
         self._line("header", asdict(header))

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, TypeVar
 
 from conformance import __version__
-from conformance.errors import UsageError
+from conformance.errors import UsageError, results_unwritable
 from conformance.judging.judge import Judgement
 from conformance.judging.packed import text_of
 from conformance.judging.summary import Tally, tally
@@ -188,10 +188,7 @@ class ResultsWriter:
         try:
             self._file = _open_behind(path, begun.end) if begun else _open_with(path, line)
         except OSError as error:
-            raise UsageError(
-                f"cannot write the results to {path}: {error.strerror or error}; "
-                "give a path in a folder that exists and that you may write to"
-            ) from None
+            raise results_unwritable(path, error) from None
 
     @property
     def held(self) -> tuple[Judgement, ...]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from conformance._compat import StrEnum
 from conformance.damage.fate import Fate, Reading, told
-from conformance.errors import UsageError
+from conformance.errors import UsageError, results_unwritable
 from conformance.past.scenes import Kind, Scene
 
 KIND = "past"
@@ -105,10 +105,7 @@ def save(path: Path, found: Pasts) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise UsageError(
-            f"cannot write the results to {path}: {error.strerror or error}; "
-            "give a path in a folder that exists and that you may write to"
-        ) from None
+        raise results_unwritable(path, error) from None
 
 
 def read(path: Path) -> Pasts:

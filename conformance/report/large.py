@@ -8,6 +8,7 @@ from rich.table import Table
 from conformance.axes import registry
 from conformance.axes.base import Size
 from conformance.judging.results import Result, Results
+from conformance.report.text import folding_table
 from conformance.roundtrip.budget import BASE, GROWTH
 from conformance.roundtrip.outcome import Progress
 from conformance.roundtrip.planning import Planned
@@ -37,7 +38,7 @@ def gigabytes(count: float) -> str:
 
 def plan_table(rows: Iterable[Planned]) -> Table:
     """Return what each case will need."""
-    table = Table("case", "payload", "memory", "disk", "about", "here", box=None, pad_edge=False)
+    table = folding_table("case", "payload", "memory", "disk", "about", "here")
     for each in rows:
         sizes = [gigabytes(count) for count in (each.payload, each.memory, each.disk)]
         here = f"no result: {each.reason}" if each.reason else "runs"
@@ -140,7 +141,8 @@ def _verdicts(results: Iterable[Result]) -> Iterator[str]:
     for each in results:
         judged, ended = each.judgement, each.outcome.no_result
         came = str(judged.verdict) if ended is None else f"no result: {ended.kind}"
-        why = "; ".join(judged.covered_by) if ended is None else ended.reason.splitlines()[0]
+        reasons = (*judged.reasons, *judged.covered_by)
+        why = "; ".join(reasons) if ended is None else ended.reason.splitlines()[0]
         cells = [judged.case, came, "yes" if judged.as_expected else "no", why]
         yield f"| {' | '.join(cells)} |"
 

@@ -14,8 +14,8 @@ PATHS_KEPT = 60
 """Paths of findings that differ in nothing else; the results file has them all."""
 LENGTH_KEPT = 20_000
 """Characters of one text, of which the first and the last half stay."""
-ID, CASE = "\x00", "\x01"
-"""Stand in a command for the id of the cell and for that of its case."""
+ID, CASE = "\ue000", "\ue001"
+"""Stand in a command for the id of the cell and for that of its case; `printable` keeps it."""
 STAGES, READERS = tuple(Stage), tuple(Reader)
 
 

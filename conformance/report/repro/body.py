@@ -172,7 +172,8 @@ def _steps(parts: Parts) -> Iterator[tuple[Stage, str]]:
     """Yield what comes after quantizing, as far as the script must go."""
     repro = parts.repro
     if _is_at(parts, Stage.QUANTIZE):
-        yield Stage.QUANTIZE, parts.quantize
+        called = ("output(model)",) if parts.calls_at_once else ()
+        yield Stage.QUANTIZE, _joined(parts.quantize, *called)
     if repro.reached is not When.QUANTIZED and not repro.fresh:
         yield Stage.SAVE, parts.save
     if repro.reached in (When.LOADED, When.RESAVED):
@@ -197,8 +198,10 @@ def _seen(parts: Parts) -> Iterator[str]:
     look = parts.repro.look
     if look is None:
         return
-    if parts.repro.fresh and "dense" in look.seen:
+    late = parts.repro.fresh and "dense" in look.seen
+    if late or "unquantized" in look.seen:
         yield from _built(parts, "unquantized")
+    if late:
         yield "dense = output(unquantized)"
     if parts.repro.fresh and look.of_the_writer:
         yield f"wanted = json.loads(({WANTED}).read_text())"

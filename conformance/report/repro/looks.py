@@ -307,15 +307,35 @@ def small(model, directory):
     return Look(When.SAVED, '{"small enough": True}', seen, (text,))
 
 
-def _accuracy(_: Found, scheme: Scheme) -> Look:
-    text = '''\
+SQNR = '''\
 def sqnr(wanted, seen):
     """Signal to quantization noise ratio in dB."""
     noise = (wanted.double() - seen.double()).square().sum()
     return float(10 * (wanted.double().square().sum() / noise).log10())'''
+
+
+def _layers(_: Found, scheme: Scheme) -> Look:
+    floor = 'float("-inf") <' if scheme.sqnr is None else f"{scheme.sqnr} <="
+    text = f'''\
+def far_off(model, dense):
+    """The quantized Linears whose output is not close to that of the unquantized ones."""
+    found = []
+    for key, each in model.named_modules():
+        if isinstance(each, torch.nn.Linear) and hasattr(each.weight, "__tensor_flatten__"):
+            given = torch.randn(8, each.in_features).to(each.weight.device, torch.bfloat16)
+            with torch.no_grad():
+                decibels = sqnr(dense.get_submodule(key)(given), each(given))
+            if not {floor} decibels < float("inf"):
+                found.append(f"{{key}} {{decibels:.1f}} dB")
+    return found'''
+    seen = '{"far off": far_off(model, unquantized)}'
+    return Look(When.QUANTIZED, '{"far off": []}', seen, (SQNR, text))
+
+
+def _accuracy(_: Found, scheme: Scheme) -> Look:
     ratio = "sqnr(dense, output(loaded))"
     seen = f'{{"close, not equal": {scheme.sqnr or 0.0} <= {ratio} < float("inf")}}'
-    return Look(When.LOADED, '{"close, not equal": True}', seen, (text,))
+    return Look(When.LOADED, '{"close, not equal": True}', seen, (SQNR,))
 
 
 LOOKS: Mapping[str, Callable[[Found, Scheme], Look]] = {
@@ -326,5 +346,6 @@ LOOKS: Mapping[str, Callable[[Found, Scheme], Look]] = {
     "payload": _payload,
     "reduction": _reduction,
     "accuracy": _accuracy,
+    "layers": _layers,
 }
 """How to see what a check finds, by the check's name. A test holds it to all checks."""

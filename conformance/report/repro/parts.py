@@ -125,7 +125,14 @@ class Parts:
         repro = self.repro
         called = repro.look is not None and "output(" in repro.look.seen
         raised = isinstance(repro.shown, Raised) and repro.shown.stage is Stage.OUTPUT
-        return repro.calls or raised or called
+        return repro.calls or raised or called or self.calls_at_once
+
+    @property
+    def calls_at_once(self) -> bool:
+        """Is it called before it is saved? To the suite, that is a part of quantizing."""
+        shown = self.repro.shown
+        failed = isinstance(shown, Raised) and shown.stage is Stage.QUANTIZE
+        return failed and self.repro.runs
 
     @property
     def inputs(self) -> tuple[Sequence[str], str]:

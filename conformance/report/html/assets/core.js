@@ -44,7 +44,7 @@ function unpacked(entry) {
 
 function commandsOf(entry) {
   return entry.commands.map((number) =>
-    text(number).replaceAll("\u0000", entry.id).replaceAll("\u0001", entry.ofCase));
+    text(number).replaceAll("\ue000", entry.id).replaceAll("\ue001", entry.ofCase));
 }
 
 // Makes an element. Texts become text nodes only: what a library said is never read as markup.

@@ -1,0 +1,31 @@
+"""What a large case needs, reckoned before anything is built."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from conformance.axes import registry
+from conformance.roundtrip import budget
+from conformance.roundtrip.budget import BASE, Budget, missing, reckon, require_room
+
+
+def test_a_budget_is_the_payload_of_the_scheme_and_what_is_beside_it() -> None:
+    found = budget.Shapes({"a.weight": (16, 32)}, {"a.bias": (16,)})
+    assert budget.Shapes({"a": (4, 8), "b": (4, 8), "c": (8, 4)}, {"d": (4,)}).distinct == 64
+    scheme = registry.schemes()["int8wo"]
+    payload = scheme.payload((16, 32)) + 32
+    assert reckon(found, scheme, loads=False) == Budget(
+        payload, round(1.08 * payload) + BASE, round(1.01 * payload), 2 * (512 + 16), 512
+    )
+    assert reckon(found, scheme, loads=True).disk == round(1.01 * payload) + 1056
+    whole = replace(scheme, whole_model=True)
+    assert reckon(found, whole, loads=False).memory == round(1.08 * payload) + BASE + 1056
+    uncovered = replace(scheme, multiple=64)
+    assert reckon(found, uncovered, loads=False).payload == 1056
+
+
+def test_what_fits_exactly_is_measured(tmp_path: Path) -> None:
+    need = Budget(payload=1, memory=10, disk=20, bf16=2, distinct=1)
+    assert missing(need, memory=10, disk=20) == ""
+    assert missing(need, memory=9, disk=20) != ""
+    assert missing(need, memory=10, disk=19) != ""
+    require_room(need, tmp_path)
