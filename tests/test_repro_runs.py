@@ -121,6 +121,34 @@ def test_the_tensors_of_an_altered_case_are_equal(case: Case, tmp_path: Path) ->
     assert ran.code == 0, ran.output
 
 
+# Whole pipelines, of which a script has the transformer alone.
+
+PIPELINES = [
+    ("flux-pipeline.int8wo.pipeline-config.pipeline-safetensors.cpu", "reload-requires-grad", 1),
+    ("cogvideox-pipeline.intx4.quantize_.pipeline-pickle.cpu", "", 0),
+    (
+        "flux-pipeline.float8wo.quantize_.pipeline-safetensors.cpu",
+        "raw-safetensors-sharded-invalid-storage",
+        1,
+    ),
+]
+
+
+@pytest.mark.parametrize(("case", "name", "code"), PIPELINES, ids=lambda each: str(each))
+def test_the_repro_of_a_pipeline_runs(case: str, name: str, code: int, tmp_path: Path) -> None:
+    ran = run(repro(find(case), name), tmp_path)
+    assert ran.code == code, ran.output
+
+
+@pytest.mark.parametrize("check", ["config", "resave", "payload"])
+def test_a_pipeline_is_looked_at_where_its_model_lies(check: str, tmp_path: Path) -> None:
+    whole = find("flux-pipeline.int8wo.pipeline-config.pipeline-pickle.cpu")
+    shown = Found(check, Stage.RESAVE, "it differs")
+    ran = run(script(Repro(whole, VERSIONS, Defect(shown))), tmp_path)
+    assert ran.code == 0, ran.output
+    assert re.search(r"^0 of [1-9]", ran.output, re.MULTILINE)
+
+
 # What a repaired library, another one, or none at all does to a script.
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from conformance.axes import files
 from conformance.axes.base import Device, Format
 from conformance.axes.files import Contents
+from conformance.axes.source import FormatScript
 
 TRANSFORMER = "transformer"
 
@@ -45,6 +46,22 @@ def read(directory: Path, *, safetensors: bool) -> Contents:
     return reader(directory / TRANSFORMER)
 
 
+def _script(safe: bool) -> FormatScript:
+    """A model is saved in a pipeline that has no other part: what is quantized is all there is."""
+    read = "directory.parent, torch_dtype=torch.bfloat16, "
+    return FormatScript(
+        save=(
+            "pipeline = {pipeline}(transformer=model, **OTHERS)\n"
+            f"pipeline.save_pretrained(directory.parent, safe_serialization={safe})"
+        ),
+        load=(
+            "loaded = {pipeline}.from_pretrained(\n"
+            f"    {read}{'use_safetensors=True, ' if safe else ''}**OTHERS{{placed}}\n"
+            ").transformer"
+        ),
+    )
+
+
 FORMATS = tuple(
     Format(
         name=f"pipeline-{kind}",
@@ -53,6 +70,7 @@ FORMATS = tuple(
         load=partial(load, safetensors=safe),
         read=partial(read, safetensors=safe),
         within=TRANSFORMER,
+        script=_script(safe),
     )
     for kind, safe in (("safetensors", True), ("pickle", False))
 )

@@ -3,6 +3,7 @@
 from typing import Any
 
 from conformance.axes.base import Quantized, Route
+from conformance.axes.source import Source
 from conformance.axes.storage import storage_in_place_of_quantizing
 from conformance.errors import UnavailableError
 
@@ -33,11 +34,28 @@ def quantize(pipeline: Any, how: Quantized) -> Any:
         )
 
 
+SCRIPT = """\
+with tempfile.TemporaryDirectory() as bf16:
+    {pipeline}(transformer=model, **OTHERS).save_pretrained(bf16)
+    mapping = dict(transformer=TorchAoConfig({config}))
+    model = {pipeline}.from_pretrained(
+        bf16,
+        torch_dtype=torch.bfloat16,
+        quantization_config=PipelineQuantizationConfig(quant_mapping=mapping),
+        **OTHERS{placed},
+    ).transformer"""
+
 ROUTES = (
     Route(
         name="pipeline-config",
         title="a pipeline's `from_pretrained(quantization_config=PipelineQuantizationConfig(...))`",
         quantize=quantize,
         whole=True,
+        script=Source(
+            SCRIPT,
+            frozenset(
+                {("diffusers", "PipelineQuantizationConfig"), ("diffusers", "TorchAoConfig")}
+            ),
+        ),
     ),
 )

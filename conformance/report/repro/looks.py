@@ -214,8 +214,11 @@ def look_at(found: Found, scheme: Scheme) -> Look:
     Raises:
         UsageError: no script can show this check.
     """
-    if found.check not in LOOKS:
-        raise UsageError(f"no script can show the check {found.check}; choose another by --defect")
+    if found.check in DRAWN:
+        raise UsageError(
+            f"no script can show the check {found.check}, which draws with a whole pipeline; "
+            "look at it with `conformance run CASE --pictures DIR`, or choose another by --defect"
+        )
     return LOOKS[found.check](found, scheme)
 
 
@@ -338,6 +341,9 @@ def _accuracy(_: Found, scheme: Scheme) -> Look:
     return Look(When.LOADED, '{"close, not equal": True}', seen, (SQNR,))
 
 
+DRAWN = frozenset({"picture", "likeness"})
+"""The checks of what a whole pipeline draws: a script has none of its other parts."""
+
 LOOKS: Mapping[str, Callable[[Found, Scheme], Look]] = {
     **{name: _always(look) for name, look in STATIC.items()},
     "subclass": _subclass,
@@ -348,4 +354,4 @@ LOOKS: Mapping[str, Callable[[Found, Scheme], Look]] = {
     "accuracy": _accuracy,
     "layers": _layers,
 }
-"""How to see what a check finds, by the check's name. A test holds it to all checks."""
+"""How to see what a check finds, by the check's name. A test holds it to all checks but `DRAWN`."""
