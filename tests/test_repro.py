@@ -33,8 +33,8 @@ from conformance.axes.source import source
 from conformance.case import all_cases, default_cases, find
 from conformance.errors import UsageError
 from conformance.report.repro.body import recognised
-from conformance.report.repro.defect import Defect, Found, Raised
-from conformance.report.repro.looks import DRAWN, LOOKS
+from conformance.report.repro.defect import DRAWN, Defect, Found, Raised, is_scripted
+from conformance.report.repro.looks import LOOKS
 from conformance.report.repro.parts import requirements
 from conformance.report.repro.plan import Repro
 from conformance.report.repro.recipes import chosen, measured
@@ -129,8 +129,16 @@ def test_a_pipeline_asks_for_what_its_class_needs() -> None:
 @pytest.mark.parametrize("check", sorted(DRAWN))
 def test_what_a_pipeline_draws_is_shown_by_no_script(check: str) -> None:
     defect = Defect(Found(check, Stage.OUTPUT, "it differs"))
-    with pytest.raises(UsageError, match="look at it with `conformance run CASE --pictures DIR`"):
+    with pytest.raises(UsageError, match="draws with `conformance run -s CASE --pictures DIR`"):
         script(Repro(WHOLE, VERSIONS, defect))
+
+
+def test_it_is_no_worse_than_what_a_script_can_show() -> None:
+    drawn, bits = (finding(each, Harm.CORRUPT) for each in ("picture", "bits"))
+    late = replace(drawn, stage=Stage.OUTPUT)
+    assert not is_scripted(result(late).outcome)
+    assert is_scripted(result(late, bits).outcome)
+    assert is_scripted(result().outcome)
 
 
 def test_a_sample_is_clean_for_ruff(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from conformance.report.html.view import (
     Sentence,
     Side,
 )
+from conformance.report.repro.defect import is_scripted
 from conformance.roundtrip.outcome import NoResultKind
 
 OPENINGS = {
@@ -97,7 +98,7 @@ def _entry(result: Result, known: Known) -> Entry:
         attempts=(Attempt("", ended(judgement), outcome, judgement),),
         reason=outcome.no_result.reason if outcome.no_result else "",
         sides=(0,),
-        commands=commands(outcome.case, known.results),
+        commands=commands(outcome.case, known.results, scripted=is_scripted(outcome)),
     )
 
 

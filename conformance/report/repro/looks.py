@@ -9,7 +9,7 @@ from conformance._compat import StrEnum
 from conformance.axes.base import Scheme
 from conformance.axes.source import Import
 from conformance.errors import UsageError
-from conformance.report.repro.defect import Found
+from conformance.report.repro.defect import DRAWN, Found
 
 
 class When(StrEnum):
@@ -214,11 +214,13 @@ def look_at(found: Found, scheme: Scheme) -> Look:
     Raises:
         UsageError: no script can show this check.
     """
-    if found.check in DRAWN:
-        raise UsageError(
-            f"no script can show the check {found.check}, which draws with a whole pipeline; "
-            "look at it with `conformance run CASE --pictures DIR`, or choose another by --defect"
+    if found.check not in LOOKS:
+        mend = (
+            "look at what it draws with `conformance run -s CASE --pictures DIR`, or choose another"
+            if found.check in DRAWN
+            else "choose another"
         )
+        raise UsageError(f"no script can show the check {found.check}; {mend} by --defect")
     return LOOKS[found.check](found, scheme)
 
 
@@ -340,9 +342,6 @@ def _accuracy(_: Found, scheme: Scheme) -> Look:
     seen = f'{{"close, not equal": {scheme.sqnr or 0.0} <= {ratio} < float("inf")}}'
     return Look(When.LOADED, '{"close, not equal": True}', seen, (SQNR,))
 
-
-DRAWN = frozenset({"picture", "likeness"})
-"""The checks of what a whole pipeline draws: a script has none of its other parts."""
 
 LOOKS: Mapping[str, Callable[[Found, Scheme], Look]] = {
     **{name: _always(look) for name, look in STATIC.items()},
