@@ -25,6 +25,8 @@ from conformance.report.hung import TITLES, hung
 from conformance.report.picture import HEIGHT, WIDTH, picture
 from conformance.roundtrip.outcome import Failure, Outcome, Stage
 
+pytestmark = pytest.mark.thorough
+
 REQUIRED = os.environ.get("CONFORMANCE_BROWSER") == "required"
 AXE = Axe()
 KINDS = ("run", "comparison", "exchange")

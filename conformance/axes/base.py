@@ -117,6 +117,9 @@ class Subject:
     """The subject whose model config it is built from; empty for its own."""
     pipeline: Pipeline | None = None
     """What the model draws pictures with; None for a model alone."""
+    deeper: float = 0.0
+    """By how many dB its output may be under a scheme's floor, which few layers were measured for:
+    quantization noise adds up over hundreds of layers."""
 
 
 @dataclass(frozen=True)
