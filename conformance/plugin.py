@@ -213,8 +213,14 @@ def engine(pytestconfig: pytest.Config) -> "Iterator[Engine]":
     from conformance.roundtrip.engine import TIMEOUT, Engine
 
     timeout = pytestconfig.option.case_timeout or TIMEOUT
-    with Engine(timeout, gallery=gallery(pytestconfig)) as started:
+    with Engine(timeout, gallery=gallery(pytestconfig), turn=turn_of(pytestconfig)) as started:
         yield started
+
+
+def turn_of(config: pytest.Config) -> int:
+    """Return which worker of xdist this is, which calls them gw0, gw1 ...; 0 without it."""
+    told: dict[str, str] = getattr(config, "workerinput", {})
+    return int(told.get("workerid", "gw0").removeprefix("gw"))
 
 
 def gallery(config: pytest.Config) -> "Gallery | None":

@@ -49,7 +49,10 @@ def run_cases(
     for _, members in groupby(cases, key=lambda case: case.group):
         work.groups.put(list(members))
     start = partial(Engine, timeout, told=told, keep=keep, gallery=gallery)
-    threads = [threading.Thread(target=_hand, args=(work, start)) for _ in range(workers)]
+    threads = [
+        threading.Thread(target=_hand, args=(work, partial(start, turn=turn)))
+        for turn in range(workers)
+    ]
     for thread in threads:
         thread.start()
     try:

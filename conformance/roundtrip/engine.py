@@ -24,6 +24,7 @@ from conformance.case import Case
 from conformance.errors import UsageError
 from conformance.roundtrip import worker
 from conformance.roundtrip.gallery import Gallery
+from conformance.roundtrip.gpus import at_turn
 from conformance.roundtrip.kept import Keep
 from conformance.roundtrip.merge import merge, worth_reading
 from conformance.roundtrip.outcome import NoResult, NoResultKind, Outcome, Progress, Stage
@@ -84,11 +85,16 @@ class Worker:
     """A process that answers over a pipe."""
 
     def __init__(
-        self, target: Callable[..., None], *arguments: str, preload: Iterable[str] = ()
+        self,
+        target: Callable[..., None],
+        *arguments: str,
+        preload: Iterable[str] = (),
+        turn: int = 0,
     ) -> None:
         self.connection, theirs = multiprocessing.Pipe()
         start = context(*preload).Process
-        self.process = start(target=target, args=(theirs, *arguments), daemon=True)
+        work = (turn, target, theirs, *arguments)
+        self.process = start(target=at_turn, args=work, daemon=True)
         self.process.start()
         theirs.close()
         self.spent = False
@@ -176,8 +182,10 @@ class Engine:
         told: Callable[[str, Progress], None] = lambda _case, _progress: None,
         keep: Keep | None = None,
         gallery: Gallery | None = None,
+        turn: int = 0,
     ) -> None:
         self.timeout = timeout
+        self._turn = turn  # of several engines, for the choice of a GPU
         self._keep, self._gallery = keep, gallery
         self._writer, self._reader = writer, reader
         self._told = told
@@ -258,7 +266,7 @@ class Engine:
         directory = self.directory / "workshop"
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir()
-        return Worker(self._writer, str(directory), preload=self._preload)
+        return Worker(self._writer, str(directory), preload=self._preload, turn=self._turn)
 
     def _read(self, case: Case, target: Path) -> Outcome:
         alike = f"{case.quantized}.{case.format.has_config}"
@@ -287,7 +295,8 @@ class Engine:
         return self._new_reader()
 
     def _new_reader(self) -> Worker:
-        return Worker(self._reader, str(self.directory / worker.LOG), preload=self._preload)
+        log = str(self.directory / worker.LOG)
+        return Worker(self._reader, log, preload=self._preload, turn=self._turn)
 
     def _dismiss(self, reader: Worker) -> None:
         """Let a reader end while others work, and forget those that have ended."""
