@@ -127,17 +127,22 @@ def test_every_axis_has_a_marker(run: Suite) -> None:
 
 @pytest.mark.thorough
 @pytest.mark.parametrize(
-    ("expression", "case"),
+    ("expression", "cases"),
     [
         (
             "small and flux and int8wo and quantize_ and pickle",
-            "flux-small.int8wo.quantize_.pickle.cpu",
+            ["flux-small.int8wo.quantize_.pickle.cpu"],
         ),
-        ("gpu and flux and int8wo and quantize_ and pickle", f"{INT8}.pickle.cuda"),
+        (
+            "gpu and flux and int8wo and quantize_ and pickle",
+            [f"{INT8}.pickle.{device}" for device in ("cuda", "cuda-to-cpu", "cpu-to-cuda")],
+        ),
     ],
 )
-def test_a_marker_brings_in_sizes_and_devices(run: Suite, expression: str, case: str) -> None:
-    assert items(run("--collect-only", "-q", "-m", expression)) == [case]
+def test_a_marker_brings_in_sizes_and_devices(
+    run: Suite, expression: str, cases: list[str]
+) -> None:
+    assert items(run("--collect-only", "-q", "-m", expression)) == cases
 
 
 @pytest.mark.thorough

@@ -39,7 +39,15 @@ def single_and_sharded(
         for gigabytes in SHARDS
     )
     return (
-        Format(name, title, save, load, read, script=_script(safetensors, options)),
+        Format(
+            name,
+            title,
+            save,
+            load,
+            read,
+            crosses=True,
+            script=_script(safetensors, options),
+        ),
         Format(
             f"{name}-sharded",
             "the same with a small `max_shard_size`",

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from conformance.axes import registry
+from conformance.case import default_routes
 from conformance.errors import UsageError
 from conformance.judging.packed import packed
 from conformance.judging.results import Results, read_results
@@ -49,7 +50,7 @@ def _counts(support: Support) -> list[str]:
 
 
 def _compact(support: Support) -> list[str]:
-    routes = " / ".join(f"`{name}`" for name in registry.routes())
+    routes = " / ".join(f"`{name}`" for name in default_routes())
     missing = sum(1 for scheme in registry.schemes() if not support.measured(scheme))
     forms = len(registry.formats())
     told = (
@@ -62,8 +63,9 @@ def _compact(support: Support) -> list[str]:
 
 def _routes(support: Support) -> list[str]:
     lines = [f"{LEGEND}."]
-    for route in registry.routes().values():
-        lines += ["", f"### {route.name}: {route.title}", "", *by_route(support, route.name)]
+    for name in default_routes():
+        title = registry.routes()[name].title
+        lines += ["", f"### {name}: {title}", "", *by_route(support, name)]
     return lines
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from textwrap import wrap
 
 from conformance.axes.base import Device
+from conformance.axes.pipelines import NEEDED
 from conformance.axes.source import Import, InputsScript
 from conformance.report.repro.defect import Raised
 from conformance.report.repro.looks import When
@@ -48,16 +49,26 @@ class Parts:
     def imports(self) -> list[str]:
         """The import lines of what is imported first, `torch` aside."""
         writing = set() if self.repro.fresh else self._of_the_writer
-        return import_lines({self._model} | writing | self._of_the_reader)
+        return import_lines({self._model} | self._pipeline | writing | self._of_the_reader)
 
     @property
     def _model(self) -> Import:
         return ("diffusers", self.repro.names.model)
 
     @property
+    def _pipeline(self) -> set[Import]:
+        return {("diffusers", self.repro.pipeline)} if self.repro.pipeline else set()
+
+    @property
+    def others(self) -> str:
+        """The line that says which parts of a pipeline are left out; nothing for a model alone."""
+        names = " ".join(self.repro.others)
+        return f'OTHERS = dict.fromkeys("{names}".split())' if self.repro.pipeline else ""
+
+    @property
     def writer_imports(self) -> list[str]:
         """The import lines of a function, or a script, that only writes."""
-        model = {self._model} if self.repro.apart else set()
+        model = {self._model} | self._pipeline if self.repro.apart else set()
         return import_lines(model | self._of_the_writer)
 
     @property
@@ -156,7 +167,8 @@ def requirements(repro: Repro) -> list[str]:
         for name in PINNED
         if name in repro.versions
     ]
-    more = [each for each in repro.case.scheme.quantizing.packages if each not in repro.versions]
+    needed = [*repro.case.scheme.quantizing.packages, *([NEEDED] if repro.pipeline else [])]
+    more = [each for each in needed if each not in repro.versions]
     return [*pinned, *more]
 
 
