@@ -90,6 +90,20 @@ def default_cases() -> list[Case]:
     return [case for case in enumerate_cases(tiny, [Device.CPU]) if not case.extra]
 
 
+def require_inert(cases: Iterable[Case]) -> None:
+    """See that reading these executes nothing that is in a file which may come from elsewhere.
+
+    Raises:
+        UsageError: a case is loaded by executing its file.
+    """
+    for case in cases:
+        if case.format.executes:
+            raise UsageError(
+                f"{case.id}: loading it executes what is in the file, so only the run that wrote "
+                "it may; use `conformance run`"
+            )
+
+
 @cache
 def default_formats() -> tuple[str, ...]:
     """The formats of default cases by name: those with shards of gigabytes are not among them."""

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from conformance.axes import models, registry
+from conformance.axes.base import Quantized
 from conformance.case import Case
 from conformance.roundtrip import checks
 from conformance.roundtrip.calls import calling
@@ -22,9 +23,10 @@ from conformance.roundtrip.observe import leaves_of, named_tensors, observe
 from conformance.roundtrip.oracle import difference, oracle_tensor
 from conformance.roundtrip.outcome import Finding, Stage
 from conformance.roundtrip.record import Output, Record
-from conformance.roundtrip.workshop import output_facts, shard_limit, twice
+from conformance.roundtrip.workshop import how_far, output_facts, shard_limit, twice
 from conformance.roundtrip.write import CHECKPOINT, read_config
 
+OTHER_SEED = 1
 ROUNDS = 2
 """Saves after the first; with the first one they make three."""
 
@@ -51,8 +53,20 @@ def read(case: Case, directory: Path, ladder: Ladder) -> Any:
 
 def load(case: Case, checkpoint: Path) -> Any:
     """Load a checkpoint the way of the case's format."""
-    family, config = case.subject.family, models.model_config(case.subject)
-    return case.format.load(family.load_class(), config, checkpoint, case.device).eval()
+    config = models.model_config(case.subject)
+    target = twin(case) if case.format.refills else case.subject.family.load_class()
+    return case.format.load(target, config, checkpoint, case.device).eval()
+
+
+def twin(case: Case) -> Any:
+    """Return a model of other weights, quantized like the one that was saved.
+
+    Its weights are other ones so that a loader that leaves them alone is seen.
+    """
+    model = models.build(case.subject, seed=OTHER_SEED).to(str(case.device))
+    storage, _ = how_far(case.scheme, case.device)
+    how = Quantized(case.scheme, case.scheme.resolve(), Path(), storage, case.device)
+    return registry.routes()["quantize_"].quantize(model, how).eval()
 
 
 def verify(case: Case, directory: Path, ladder: Ladder, model: Any, record: Record) -> Reading:

@@ -24,7 +24,7 @@ OVERHEAD = 16384
 def run(evidence: Evidence) -> Iterator[Difference]:
     """Do the three sums."""
     record, scheme = evidence.record, evidence.case.scheme
-    saved = record.facts.saved
+    saved = record.facts.tensors if evidence.case.format.holds_all else record.facts.saved
     total = sum(facts.bytes for facts in saved.values())
     # Tensors in the same memory are written once by some formats, once each by others.
     fewest = total - shared_bytes(record.facts)
