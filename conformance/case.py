@@ -122,8 +122,13 @@ def find(case_id: str) -> Case:
         raise UsageError(f"no case {case_id!r}; `conformance list` prints the ids") from None
 
 
-def select(globs: Iterable[str], cases: Iterable[Case] | None = None) -> list[Case]:
+def select(
+    globs: Iterable[str], cases: Iterable[Case] | None = None, *, extra: bool = False
+) -> list[Case]:
     """Return the cases whose id matches one of the globs, in enumeration order.
+
+    A glob that reaches usual cases means those alone; an extra case is meant by a glob that
+    reaches nothing else, as one with its name does, or by all of them with `extra`.
 
     Raises:
         UsageError: a glob matches no case.
@@ -131,8 +136,9 @@ def select(globs: Iterable[str], cases: Iterable[Case] | None = None) -> list[Ca
     pool = list(all_cases().values() if cases is None else cases)
     chosen: set[str] = set()
     for glob in globs:
-        matched = {case.id for case in pool if fnmatchcase(case.id, glob)}
+        matched = [case for case in pool if fnmatchcase(case.id, glob)]
         if not matched:
             raise UsageError(f"{glob!r} matches no case; `conformance list` prints the ids")
-        chosen |= matched
+        meant = matched if extra else [case for case in matched if not case.extra] or matched
+        chosen |= {case.id for case in meant}
     return [case for case in pool if case.id in chosen]

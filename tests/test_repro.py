@@ -31,6 +31,7 @@ from conformance.axes.base import Recipe
 from conformance.axes.recipes import config_source, later, member, recipe
 from conformance.axes.source import source
 from conformance.case import all_cases, default_cases, find
+from conformance.errors import UsageError
 from conformance.report.repro.body import recognised
 from conformance.report.repro.defect import Defect, Found, Raised
 from conformance.report.repro.looks import LOOKS
@@ -57,9 +58,19 @@ def test_the_script_of_every_case_is_short_and_by_itself(step: int) -> None:
 
 def test_so_are_those_of_other_sizes_and_devices() -> None:
     usual = {each.id for each in default_cases()}
-    others = [case for case in all_cases().values() if case.id not in usual][::97]
+    others = [case for case in all_cases().values() if case.id not in usual and case.format.script][
+        ::97
+    ]
     assert {each.subject.size for each in others} == {"tiny", "small", "full"}
     assert {each.id: wrong for each in others if (wrong := wrong_with(script(repro(each))))} == {}
+
+
+def test_a_format_without_lines_is_refused_in_one() -> None:
+    case = find("flux-tiny.int8wo.quantize_.dcp.cpu")
+    with pytest.raises(
+        UsageError, match=r"^the format dcp has no lines for a repro; give its [\w ]*$"
+    ):
+        script(repro(case))
 
 
 @pytest.mark.thorough

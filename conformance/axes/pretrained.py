@@ -65,7 +65,8 @@ def pair(
     """
     reading = recipe(safetensors=safetensors) if reading is None else reading
     load = partial(from_pretrained, options=reading)
-    save, save_shards = (partial(_save, options=options, sharded=each) for each in (False, True))
+    save = partial(save_pretrained, options=options)
+    save_shards = partial(save_pretrained, options=options, sharded=True)
     sharding = {**options, "max_shard_size": "{limit}"}
     return (
         Format(name, title, save, load, read, script=_script(options, reading)),
@@ -99,9 +100,15 @@ def _written(reading: Mapping[str, Any]) -> str:
     )
 
 
-def _save(
-    model: Any, directory: Path, shard_limit: int, *, options: Mapping[str, Any], sharded: bool
+def save_pretrained(
+    model: Any,
+    directory: Path,
+    shard_limit: int,
+    *,
+    options: Mapping[str, Any],
+    sharded: bool = False,
 ) -> None:
+    """Save with these arguments, single or with small shards."""
     limit = shard_limit if sharded else SINGLE
     model.save_pretrained(directory, max_shard_size=limit, **options)
 
