@@ -1,11 +1,14 @@
 """The other ways to save and load: what the formats of `axes/formats` do beside round trips."""
 
 import pytest
+from repros import repro, wrong_with
 
 from conformance.axes import registry
+from conformance.axes.base import Format
 from conformance.axes.pretrained import REPRESENTATIVE
 from conformance.case import all_cases, find, require_inert
 from conformance.errors import UsageError
+from conformance.report.repro.script import script
 from conformance.roundtrip.engine import loaded_alike
 
 EXTRA = [each for each in registry.formats().values() if each.extra]
@@ -54,3 +57,12 @@ def test_readers_of_extra_formats_are_not_shared() -> None:
     )
     assert plain == mmap
     assert len({plain, hub, module}) == 3
+
+
+@pytest.mark.parametrize(
+    "form", [each for each in EXTRA if each.script], ids=lambda form: form.name
+)
+def test_a_repro_of_a_format_is_a_script_by_itself(form: Format) -> None:
+    cases = [each for each in all_cases().values() if each.format is form]
+    for case in cases[:: max(1, len(cases) // 4)]:
+        assert wrong_with(script(repro(case))) == []

@@ -86,7 +86,7 @@ def _formats(*, safe: bool, sharded: bool) -> Iterator[Format]:
             has_config=False,
             has_requires_grad=False,
             script=FormatScript(
-                save=f"Accelerator(cpu=True).save_model(model, directory, {options})",
+                save=f"Accelerator(cpu=True).save_model(\n    model, directory, {options}\n)",
                 load=lines,
                 imports=frozenset({("accelerate", "Accelerator")}),
                 load_imports=frozenset(("accelerate", name) for name in names),

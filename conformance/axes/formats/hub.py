@@ -152,7 +152,7 @@ def _of_state_dicts(*, safe: bool, sharded: bool) -> Format:
         read=read_safetensors if safe else read_torch,
         sharded=sharded,
         script=FormatScript(
-            save=f"save_torch_state_dict(model.state_dict(), directory, {options})",
+            save=f"save_torch_state_dict(\n    model.state_dict(), directory, {options}\n)",
             load=(
                 "state = {{}}\n"
                 f'for path in directory.glob("{glob}"):\n'
