@@ -1,6 +1,9 @@
 """The other ways to save and load: what the formats of `axes/formats` do beside round trips."""
 
+from pathlib import Path
+
 import pytest
+from called import called
 from repros import repro, wrong_with
 
 from conformance.axes import registry
@@ -9,7 +12,13 @@ from conformance.axes.pretrained import REPRESENTATIVE
 from conformance.case import all_cases, find, require_inert
 from conformance.errors import UsageError
 from conformance.report.repro.script import script
+from conformance.roundtrip.checks import payload
 from conformance.roundtrip.engine import loaded_alike
+from conformance.roundtrip.evidence import Evidence
+from conformance.roundtrip.facts import Inner, ModelFacts, TensorFacts
+from conformance.roundtrip.kept import Request
+from conformance.roundtrip.readback import read_back
+from conformance.roundtrip.record import Output, Record
 
 EXTRA = [each for each in registry.formats().values() if each.extra]
 
@@ -66,3 +75,70 @@ def test_a_repro_of_a_format_is_a_script_by_itself(form: Format) -> None:
     cases = [each for each in all_cases().values() if each.format is form]
     for case in cases[:: max(1, len(cases) // 4)]:
         assert wrong_with(script(repro(case))) == []
+
+
+def test_what_executes_is_not_read_back_from_a_directory(tmp_path: Path) -> None:
+    request = Request("me", tmp_path, ("flux-tiny.nf4.quantize_.module.cpu",))
+    with pytest.raises(UsageError, match="executes what is in the file"):
+        next(read_back([request]))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("damage", "--select", "flux-tiny.nf4.quantize_.module.cpu"),
+        ("exchange", "-w", "here", "-r", "here", "-s", "flux-tiny.nf4.quantize_.module.cpu"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_commands_that_read_what_may_come_from_elsewhere_refuse_it(
+    command: tuple[str, ...], tmp_path: Path
+) -> None:
+    ran = called(*command, where=tmp_path)
+    assert ran.returncode == 2
+    assert "executes what is in the file" in ran.stderr
+
+
+def evidence(form: str, bytes_: int, files: tuple[str, ...] = ("a",)) -> Evidence:
+    """A model of 2 bytes in its state dict and 4 in a buffer outside of it, and what was saved."""
+    case = find(f"flux-tiny.nf4.quantize_.{form}.cpu")
+    facts = ModelFacts(
+        {"w": tensor("parameter", 2), "table": tensor("non-persistent buffer", 4)}, ()
+    )
+    digests = {f"{name}/w": "" for name in files}
+    size = {"all": bytes_ + 30_000}
+    output = Output("", "torch.bfloat16", ())
+    record = Record(case.id, 0, facts, None, digests, bytes_, size, output, output, {})
+    return Evidence(case, record)
+
+
+def tensor(kind: str, size: int) -> TensorFacts:
+    inner = Inner("torch.int8", (size,), (1,), "cpu", size, "")
+    return TensorFacts(kind, "Tensor", "torch.int8", (size,), (1,), False, {}, {"data": inner})
+
+
+def sizes(found: Evidence) -> list[str]:
+    return [each.what for each in payload.run(found)]
+
+
+@pytest.mark.parametrize(
+    ("form", "bytes_", "found"),
+    [
+        ("state-dict", 2, []),
+        ("state-dict", 6, ["payload differs"]),
+        ("module", 6, []),
+        ("module", 2, ["payload differs"]),
+    ],
+)
+def test_a_whole_module_holds_what_no_state_dict_does(
+    form: str, bytes_: int, found: list[str]
+) -> None:
+    told = [each for each in sizes(evidence(form, bytes_)) if each.startswith("payload")]
+    assert told == found
+
+
+def test_the_files_of_an_archive_are_counted_each() -> None:
+    """Each shard repeats the metadata, also where one archive holds all of them."""
+    many = tuple(f"{n}.safetensors" for n in range(40))
+    assert sizes(evidence("dduf-safetensors", 2)) == ["overhead is too large"]
+    assert sizes(evidence("dduf-safetensors", 2, many)) == []

@@ -127,6 +127,7 @@ IDENTITIES = [
         ("flux-tiny", "float8wo"),
     )
     for route, form in product(registry.routes().values(), formats_of(registry.subjects()[subject]))
+    if not form.extra
 ]
 
 

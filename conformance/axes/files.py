@@ -20,6 +20,8 @@ from typing import IO, Any
 
 import xxhash
 
+END = b"PK\5\6"
+"""Begins the last 22 bytes of an archive that has no comment."""
 HEADER = 100 * 2**20
 """Bytes of a safetensors header; the format allows no more."""
 PART = 2**20
@@ -244,11 +246,13 @@ def _archives(path: Path) -> list[zipfile.ZipFile]:
     found = []
     content = io.BytesIO(path.read_bytes())
     while end := content.seek(0, io.SEEK_END):
+        if content.getvalue()[-len(END) - 18 : -18] != END:
+            raise ValueError(f"{path.name}: damaged (no archive ends where the file does)")
         with readable(path):
             archive = zipfile.ZipFile(io.BytesIO(content.getvalue()))
             start = min(each.header_offset for each in archive.infolist())
         if not start < end:
-            raise ValueError(f"{path.name}: an archive that begins behind its end")
+            raise ValueError(f"{path.name}: damaged (an archive begins behind its end)")
         content.truncate(start)
         found.append(archive)
     return found[::-1]

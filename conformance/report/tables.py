@@ -139,9 +139,12 @@ def keep(results: Path, root: Path = ROOT) -> Path:
 
 
 def main(arguments: Iterable[str], root: Path = ROOT) -> list[Path]:
-    """Keep the results that are named, if any, write the documents, and return what was written."""
-    written = [keep(Path(each), root) for each in arguments]
+    """Keep the results that are named, if any, and write the documents that they are in, or all."""
+    kept = [keep(Path(each), root) for each in arguments]
+    written = [*kept]
     for document, results in DOCUMENTS.items():
+        if kept and root / results not in kept:
+            continue
         path, support = root / document, Support.of(committed(root, results))
         path.write_text(filled(path.read_text(encoding="utf-8"), support), encoding="utf-8")
         written.append(path)
