@@ -342,7 +342,7 @@ class Format:
     save: Callable[[Any, Path, int], None]
     """`(model, empty directory, shard limit in bytes)`."""
     load: Callable[[Any, Mapping[str, Any], Path, Device], Any]
-    """`(model class, model config, directory, device) -> model`."""
+    """`(model class, model config, directory, device) -> model`; see `refills`."""
     read: Callable[[Path], Contents]
     """What the weight files hold, read without the library that wrote them."""
     sharded: bool = False
@@ -354,6 +354,13 @@ class Format:
     """The schemes that cases combine it with; None for all of them."""
     extra: bool = False
     """Its cases run when globs or markers ask for them, not by default."""
+    refills: bool = False
+    """Its load gets a model in place of the class: quantized alike, with other weights, which the
+    checkpoint is read into."""
+    executes: bool = False
+    """Its load executes what is in the file: only the run that wrote it may read it."""
+    holds_all: bool = False
+    """Its files also hold the buffers that are in no state dict."""
     has_config: bool = True
     """A `config.json` is written beside the weights."""
     crosses: bool = False
