@@ -45,6 +45,8 @@ class Family:
     short as the model takes."""
     script: InputsScript | None = None
     """The like for a repro: `model config -> lines before a call, its keywords`."""
+    picked: str = "[0]"
+    """What picks the sample, a tensor, out of what a call gives; source of a repro."""
     defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """Defaults of the class, which a repro leaves out of its model config."""
     extra: bool = False
@@ -254,6 +256,8 @@ class Route:
     """The same as lines of a repro, which change or replace `model`."""
     loads: bool = False
     """It reads the bf16 checkpoint."""
+    spares: Callable[[Any, str], bool] | None = None
+    """`(model class, name of a weight)`: is it left as it is, though the scheme covers it?"""
 
 
 @dataclass(frozen=True)
