@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,9 @@ from conformance._compat import StrEnum
 from conformance.axes.files import Contents
 from conformance.axes.source import FormatScript, InputsScript, Source
 from conformance.errors import UnavailableError
+
+SEGMENT = re.compile(r"[a-z0-9_-]+")
+"""What can be a segment of a case id."""
 
 
 class Size(StrEnum):
@@ -37,7 +41,7 @@ class Family:
 
     name: str
     model_class: str
-    """Name of the class in the `diffusers` package."""
+    """Name of the class in the `diffusers` package, or `module:name` of one that is elsewhere."""
     inputs: Callable[..., dict[str, Any]]
     """`(model config, seed) -> keyword arguments of forward`, float tensors in bfloat16 on CPU.
 
@@ -56,20 +60,34 @@ class Family:
         """Import and return the model class.
 
         Raises:
-            UnavailableError: the installed diffusers has no such class.
+            UnavailableError: the installed diffusers, or the module, has no such class.
         """
-        diffusers = importlib.import_module("diffusers")
+        module = importlib.import_module(self.module)
         try:
-            return getattr(diffusers, self.model_class)
+            return getattr(module, self.class_name)
         except AttributeError as error:
+            version = getattr(module, "__version__", "")
             raise UnavailableError(
-                f"diffusers {diffusers.__version__} has no {self.model_class}"
+                f"{' '.join(filter(None, (self.module, version)))} has no {self.class_name}"
             ) from error
+
+    @property
+    def module(self) -> str:
+        """The module that the class is imported from."""
+        return self.model_class.rpartition(":")[0] or "diffusers"
+
+    @property
+    def class_name(self) -> str:
+        """The name of the class in its module."""
+        return self.model_class.rpartition(":")[2]
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A family at a size, built from the JSON model config `fixtures/models/<name>.json`."""
+    """A family at a size, built from the JSON model config `fixtures/models/<name>.json`.
+
+    One from outside the package gives its model config itself.
+    """
 
     name: str
     family: Family
@@ -80,6 +98,8 @@ class Subject:
     """The schemes that cases combine it with; None for all of them."""
     formats: tuple[str, ...] | None = None
     """The formats, likewise; None for all that have no shard limit of their own."""
+    config: Mapping[str, Any] | None = field(default=None, hash=False)
+    """The model config; None to read it from the file."""
 
 
 @dataclass(frozen=True)

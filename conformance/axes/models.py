@@ -6,6 +6,7 @@ Torch and diffusers are imported where they are used, so that naming a subject c
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from hashlib import blake2b
 from math import prod
 from pathlib import Path
@@ -23,11 +24,13 @@ BIAS_SPREAD = 0.1
 
 
 def model_config(subject: Subject) -> dict[str, Any]:
-    """Read the keyword arguments of the subject's model class.
+    """Return the keyword arguments of the subject's model class.
 
     Raises:
         UsageError: there is no config file of that name.
     """
+    if subject.config is not None:
+        return deepcopy(dict(subject.config))
     file_name = f"{subject.name}.json"
     for directory in _CONFIG_DIRECTORIES:
         if (path := directory / file_name).is_file():
