@@ -25,7 +25,9 @@ def inputs(config, seed):
     return {"hidden_states": torch.randn(1, 8, 32, generator=generator, dtype=torch.bfloat16)}
 
 MIXER = Family("mixer", "mixers.model:Mixer", inputs, extra=True)
-ONE = Subject("mixer-tiny", MIXER, Size.TINY, 2112, ("int8wo",), ("pickle",), {"hidden": 32})
+ONE = Subject(
+    "mixer-tiny", MIXER, Size.TINY, 2112, ("int8wo",), ("pickle",), config={"hidden": 32}
+)
 """
 MODEL = """
 import torch

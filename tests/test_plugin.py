@@ -151,6 +151,7 @@ def test_collecting_leaves_results_alone(run: Suite, tmp_path: Path) -> None:
     assert (tmp_path / "found.jsonl").read_text() == "measured for hours"
 
 
+@pytest.mark.thorough
 def test_it_runs_without_xdist(process: Suite) -> None:
     ran = process("-q", "-p", "no:xdist", "--select", f"{INT8}.pickle.cpu")
     assert ran.returncode == pytest.ExitCode.OK, ran.stdout
@@ -274,6 +275,7 @@ def test_after_the_first_failure_the_results_are_partial(run: Suite, tmp_path: P
     assert "partial results: found.jsonl" in ran.stdout
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "more", [(), pytest.param(("-n", "2"), marks=pytest.mark.slow)], ids=["alone", "xdist"]
 )
@@ -289,6 +291,7 @@ def test_ctrl_c_keeps_what_was_measured(
     assert "were not run" in ran.stdout
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("where", [FULL, FULL_HERE])
 @pytest.mark.parametrize("more", [(), ("-n", "2")], ids=["alone", "xdist"])
 def test_a_full_disk_is_one_line_and_keeps_what_was_measured(
