@@ -89,9 +89,12 @@ def pytest_configure(config: pytest.Config) -> None:
     """Declare the markers, and refuse what can be told to be wrong before anything is collected.
 
     Raises:
-        pytest.UsageError: a glob matches nothing, or an expectation of the user is wrong.
+        pytest.UsageError: a glob matches nothing, an expectation of the user is wrong, or what
+            another distribution declares.
     """
-    for name, meaning in described_markers().items():
+    with usage_errors():
+        described = described_markers()
+    for name, meaning in described.items():
         config.addinivalue_line("markers", f"{name}: {meaning}")
     config.addinivalue_line("markers", "conformance(*globs): run a test for these cases only")
     with usage_errors():

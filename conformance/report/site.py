@@ -14,7 +14,12 @@ from conformance.roundtrip.checks import all_checks
 
 LINK = re.compile(r"\[(?P<text>[^\[\]]*)\]\((?P<path>[^()\s#:]+)(?P<fragment>#[^()\s]*)?\)")
 """A link to a file of the checkout; one with a scheme has a colon."""
-TUTORIALS = ("gate-your-upgrade", "file-a-good-bug", "add-a-family")
+TUTORIALS = (
+    "gate-your-upgrade",
+    "file-a-good-bug",
+    "add-a-family",
+    "a-family-of-your-own",
+)
 
 
 def relinked(markdown: str, page: str, source: str, root: Path) -> str:

@@ -53,7 +53,7 @@ class Parts:
 
     @property
     def _model(self) -> Import:
-        return ("diffusers", self.repro.names.model)
+        return (self.repro.case.subject.family.module, self.repro.names.model)
 
     @property
     def _pipeline(self) -> set[Import]:
