@@ -18,6 +18,7 @@ from conformance.case import default_cases, find, select
 from conformance.judging.parts import read_begun
 from conformance.judging.results import Results, read_results
 from conformance.judging.verdicts import Verdict
+from conformance.pytest_scheduling import is_case
 from conformance.roundtrip.outcome import NoResultKind
 
 TESTS = str(Path(__file__).parent)
@@ -244,6 +245,63 @@ def test_xdist_keeps_groups_together_and_writes_each_case_once(
     results = read_results(tmp_path / "found.jsonl")
     assert set(results.cases) == {case.id for case in select(globs)}
     assert results.footer.complete
+
+
+TELLS = """
+def pytest_terminal_summary(terminalreporter, config):
+    chosen = config.pluginmanager.getplugin("dsession").sched.chosen
+    terminalreporter.write_line(f"scheduled by {type(chosen).__name__}")
+"""
+FOREIGN = """
+import pytest
+
+@pytest.mark.parametrize("case", ["flux-tiny", "flux-tiny.other.cpu", "a.b"])
+def test_theirs(case):
+    assert case
+"""
+OURS = """
+def test_ours(case):
+    assert case.id
+"""
+
+
+@pytest.mark.parametrize(
+    ("tests", "scheduler", "passed"),
+    [(FOREIGN, "LoadScheduling", 3), (FOREIGN + OURS, "GroupScheduling", 10)],
+    ids=["without-cases", "with-cases"],
+)
+def test_only_a_session_with_cases_is_scheduled_by_us(
+    tmp_path: Path, tests: str, scheduler: str, passed: int
+) -> None:
+    (tmp_path / "conftest.py").write_text(TELLS)
+    (tmp_path / "test_theirs.py").write_text(tests)
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-n", "2", "-q", "--select", f"{INT8}.*.cpu"],
+        cwd=tmp_path,
+        env={**OUTSIDE, "PYTHONPATH": CODE},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert ran.returncode == 0, ran.stdout
+    assert f"{passed} passed" in ran.stdout
+    assert f"scheduled by {scheduler}\n" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("nodeid", "ours"),
+    [
+        (f"conformance/suite/test_roundtrip.py::test_comes_back_as_saved[{INT8}.pickle.cpu]", True),
+        ("test_a.py::test_b[flux-tiny.cpu]", True),
+        (f"test_a.py::test_b[{INT8}.cpu]", True),
+        ("test_a.py::test_b[flux-tiny.other.cpu]", False),
+        ("test_a.py::test_b[1.5]", False),
+        ("test_a.py::test_b", False),
+    ],
+    ids=["case", "model", "quantized", "no-case", "dotted", "plain"],
+)
+def test_an_item_is_told_to_be_a_case(nodeid: str, ours: bool) -> None:
+    assert is_case(nodeid) == ours
 
 
 @pytest.mark.parametrize(
