@@ -59,14 +59,23 @@ def enumerate_cases(
 ) -> Iterator[Case]:
     """Yield every valid case, ordered so that the cases of a group follow each other."""
     for subject in registry.subjects().values() if subjects is None else subjects:
+        routes, forms = ways_of(subject)
         for scheme in registry.schemes().values():
             if not _goes_with(subject, scheme):
                 continue
-            for device, route, form in product(devices, *ways_of(subject)):
-                if device.crossed and not (form.crosses and subject.size is Size.TINY):
-                    continue
-                if form.schemes is None or scheme.name in form.schemes:
+            for device in devices:
+                for route, form in product(routes, _forms(forms, subject, scheme, device)):
                     yield Case(subject, scheme, route, form, device)
+
+
+def _forms(
+    forms: Iterable[Format], subject: Subject, scheme: Scheme, device: Device
+) -> list[Format]:
+    """Return those of a subject's formats that go with a scheme and a device."""
+    found = [form for form in forms if form.schemes is None or scheme.name in form.schemes]
+    if not device.crossed:
+        return found
+    return [form for form in found if form.crosses and subject.size is Size.TINY]
 
 
 def _goes_with(subject: Subject, scheme: Scheme) -> bool:
