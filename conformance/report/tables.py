@@ -52,7 +52,7 @@ def _counts(support: Support) -> list[str]:
 def _compact(support: Support) -> list[str]:
     routes = " / ".join(f"`{name}`" for name in default_routes())
     missing = sum(1 for scheme in registry.schemes() if not support.measured(scheme))
-    forms = len(registry.formats())
+    forms = sum(1 for form in registry.formats().values() if not form.whole)
     told = (
         f"{missing} of {len(registry.schemes())} schemes and {forms - len(support.formats())} "
         f"of {forms} formats were not measured."
