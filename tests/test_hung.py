@@ -30,8 +30,10 @@ def image(path: Path, colour: tuple[int, int, int]) -> Path:
     """Write a picture, or a film of two frames, of one colour."""
     path.parent.mkdir(parents=True, exist_ok=True)
     frames = [Image.new("RGB", (8, 6), each) for each in (colour, (9, 9, 9))]
-    more = {"save_all": True, "append_images": frames[1:]} if path.suffix == ".gif" else {}
-    frames[0].save(path, **more)
+    if path.suffix == ".gif":
+        frames[0].save(path, save_all=True, append_images=frames[1:])
+    else:
+        frames[0].save(path)
     return path
 
 
