@@ -54,6 +54,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model, "MODULE", "toy_drawn")
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("toy")
 def test_a_row_is_a_scheme_and_a_way_and_a_dead_process_takes_only_its_own() -> None:
     notes: list[str] = []
@@ -72,11 +73,13 @@ def test_a_row_is_a_scheme_and_a_way_and_a_dead_process_takes_only_its_own() -> 
     assert notes[:2] == ["none: build, quantize, save", "none: load, draw 4 times"]
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("toy")
 def test_every_row_is_told_when_it_is_there() -> None:
     assert [len(each.rows) for each in model.measure(PLAN, lambda _: None)] == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("toy")
 def test_a_process_that_takes_too_long_is_ended() -> None:
     plan = replace(PLAN, schemes=(NONE,), compiled=(False,), timeout=0.001)
@@ -235,6 +238,7 @@ PARTS = {
 """Parameters of the published parts."""
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("name", "part"), PARTS)
 def test_text_encoders_have_their_published_size(name: str, part: str) -> None:
     assert parameters(name, part) == PARTS[name, part]
@@ -252,6 +256,7 @@ def parameters(name: str, part: str) -> int:
     return sum(each.numel() for each in named.values())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", BENCHED)
 def test_the_parts_fit_the_transformer(name: str) -> None:
     benched = BENCHED[name]

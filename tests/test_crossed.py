@@ -23,6 +23,8 @@ from fixtures.saboteurs.base import FLUX_KEY, after_loading
 from fixtures.saboteurs.matrix import round_trip
 from fixtures.saboteurs.surgery import every_weight
 
+pytestmark = pytest.mark.thorough
+
 CASE = find("flux-tiny.int8wo.quantize_.state-dict.cpu")
 CROSSED = replace(CASE, device=Device.CUDA_TO_CPU)
 

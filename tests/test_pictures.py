@@ -358,6 +358,7 @@ def test_a_tokenizer_that_takes_no_vocabulary_is_not_available() -> None:
         pipelines._tokenizer(Old, {"vocab": {}})
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("subject", ["flux-pipeline", "cogvideox-pipeline"])
 def test_parts_are_made_alike_from_a_seed_and_tied_weights_stay_tied(subject: str) -> None:
     pipeline = registry.subjects()[subject].pipeline
@@ -376,6 +377,7 @@ def zip_parameters(left: Any, right: Any) -> Any:
     return zip(left.parameters(), right.parameters(), strict=True)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("subject", ["flux-pipeline", "cogvideox-pipeline"])
 def test_the_prompt_is_known_letter_by_letter(subject: str) -> None:
     pipeline = registry.subjects()[subject].pipeline

@@ -62,7 +62,7 @@ def _counts(support: Support) -> list[str]:
 def _compact(support: Support) -> list[str]:
     routes = " / ".join(f"`{name}`" for name in default_routes())
     missing = sum(1 for scheme in registry.schemes() if not support.measured(scheme))
-    forms = sum(not each.extra for each in registry.formats().values())
+    forms = sum(not (each.extra or each.whole) for each in registry.formats().values())
     told = (
         f"{missing} of {len(registry.schemes())} schemes and {forms - len(support.formats())} "
         f"of {forms} formats were not measured."
