@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -55,7 +56,22 @@ def load(case: Case, checkpoint: Path) -> Any:
     """Load a checkpoint the way of the case's format."""
     config = models.model_config(case.subject)
     target = twin(case) if case.format.refills else case.subject.family.load_class()
-    return case.format.load(target, config, checkpoint, case.device).eval()
+    with default_dtype_kept():
+        return case.format.load(target, config, checkpoint, case.device).eval()
+
+
+@contextmanager
+def default_dtype_kept() -> Iterator[None]:
+    """Give torch its default dtype back, however the block ends.
+
+    A load of diffusers that fails while flashpack assigns weights leaves the dtype that was asked
+    for, and the next case of this process would build its model in it.
+    """
+    before = torch.get_default_dtype()
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def twin(case: Case) -> Any:
