@@ -1,5 +1,6 @@
 """The other ways to save and load: what the formats of `axes/formats` do beside round trips."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from conformance.axes.pretrained import REPRESENTATIVE
 from conformance.case import all_cases, find, require_inert
 from conformance.errors import UsageError
 from conformance.report.repro.script import script
+from conformance.roundtrip import verify
 from conformance.roundtrip.checks import payload
 from conformance.roundtrip.engine import loaded_alike
 from conformance.roundtrip.evidence import Evidence
@@ -142,3 +144,17 @@ def test_the_files_of_an_archive_are_counted_each() -> None:
     many = tuple(f"{n}.safetensors" for n in range(40))
     assert sizes(evidence("dduf-safetensors", 2)) == ["overhead is too large"]
     assert sizes(evidence("dduf-safetensors", 2, many)) == []
+
+
+def test_a_load_that_fails_leaves_the_default_dtype_to_the_next_case(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+
+    def spoil(*_: object) -> None:
+        torch.set_default_dtype(torch.float16)
+        raise OSError("no")
+
+    case = find("flux-tiny.nf4.quantize_.pickle.cpu")
+    spoiling = replace(case, format=replace(case.format, load=spoil))
+    with pytest.raises(OSError, match=r"^no$"):
+        verify.load(spoiling, tmp_path)
+    assert torch.get_default_dtype() is torch.float32

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -58,8 +59,23 @@ def read(case: Case, directory: Path, ladder: Ladder) -> Held:
 def load(case: Case, checkpoint: Path) -> Held:
     """Load a checkpoint the way of the case's format."""
     config = models.model_config(case.subject)
-    got = case.format.load(_target(case), config, checkpoint, case.device.reader)
+    with default_dtype_kept():
+        got = case.format.load(_target(case), config, checkpoint, case.device.reader)
     return held(got, case.format)
+
+
+@contextmanager
+def default_dtype_kept() -> Iterator[None]:
+    """Give torch its default dtype back, however the block ends.
+
+    A load of diffusers that fails while flashpack assigns weights leaves the dtype that was asked
+    for, and the next case of this process would build its model in it.
+    """
+    before = torch.get_default_dtype()
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def _target(case: Case) -> Any:
