@@ -1,0 +1,45 @@
+"""What came back from a Hub, for a terminal."""
+
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+
+from conformance.hub.result import Back, Failed, Result, good
+from conformance.hub.scenes import Read
+from conformance.report.text import folding_table, line, printable
+
+
+def headline(results: Sequence[Result], where: str) -> str:
+    """Return the one sentence that counts."""
+    backs = [each for each in results if isinstance(each, Back)]
+    fails = [each for each in results if isinstance(each, Failed)]
+    return (
+        f"{sum(map(good, backs))} of {len(backs)} readings from {where} are as those from a"
+        f" directory; {sum(map(good, fails))} of {len(fails)} failed pushes left nothing"
+    )
+
+
+def shown(results: Sequence[Result], where: str) -> RenderableType:
+    """Return the tables of ways up and back, and of failed pushes."""
+    parts: list[RenderableType] = [line(headline(results, where), "bold")]
+    backs = [each for each in results if isinstance(each, Back)]
+    if backs:
+        table = folding_table("up", *map(str, Read))
+        for scene in dict.fromkeys(each.scene for each in backs):
+            table.add_row(scene, *(_cell(each) for each in backs if each.scene == scene))
+        parts += [line(""), table]
+    fails = [each for each in results if isinstance(each, Failed)]
+    if fails:
+        table = folding_table("failed push", "raised", "left behind")
+        for failed in fails:
+            raised = printable(failed.raised.partition("\n")[0]) or "nothing"
+            table.add_row(failed.trouble, raised, failed.left)
+        parts += [line(""), table]
+    parts += [
+        line(f"{each.scene}, {each.read}: {why}", "red") for each in backs for why in each.why
+    ]
+    return Group(*parts)
+
+
+def _cell(each: Back) -> str:
+    return each.verdict if each.as_expected else f"{each.verdict} (!)"
