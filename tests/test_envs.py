@@ -112,8 +112,9 @@ def test_what_is_imported_only_when_it_is_asked_for_is_asked_for(kept: Tools) ->
 def test_an_unknown_package_is_in_the_resolvers_words(
     kept: Tools, offline: str, why: Lacks, words: str
 ) -> None:
-    more = {"UV_OFFLINE": offline, "UV_NO_INDEX": "0" if offline == "1" else "1"}
-    using = replace(kept, uv=replace(kept.uv, variables={**kept.uv.variables, **more}))
+    variables = {**kept.uv.variables, "UV_OFFLINE": offline}
+    alone = () if offline == "1" else ("--no-index",)
+    using = replace(kept, uv=replace(kept.uv, variables=variables, index_arguments=alone))
     answer = lacks(ready(Environment("x", ("toyquantt==1.0",), suite="toysuite"), using))
     assert answer.lacks is why
     assert words in answer.words
@@ -151,7 +152,7 @@ def test_an_index_that_does_not_answer_is_one_line(fresh: Tools) -> None:
 def test_what_an_index_answers_is_told_apart(
     fresh: Tools, answering: Callable[[int], str], status: int, why: Lacks, words: str
 ) -> None:
-    more = {"UV_DEFAULT_INDEX": answering(status), "UV_HTTP_RETRIES": "0", "UV_NO_INDEX": "0"}
+    more = {"UV_DEFAULT_INDEX": answering(status), "UV_HTTP_RETRIES": "0"}
     variables = {**fresh.uv.variables, **more}
     variables.pop("UV_OFFLINE")
     using = replace(fresh, uv=replace(fresh.uv, variables=variables))
