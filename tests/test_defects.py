@@ -133,6 +133,7 @@ def test_an_entry_is_found_by_its_own_message(defect: Defect, sample: Sample) ->
         assert {each.defect.name for each in top} == saying(sample)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("defect", "sample"), RAISED, ids=ids(RAISED))
 def test_an_entry_is_found_by_the_last_line_alone(defect: Defect, sample: Sample) -> None:
     ended = sample.said[-1]

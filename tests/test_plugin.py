@@ -125,6 +125,7 @@ def test_every_axis_has_a_marker(run: Suite) -> None:
     assert items(run("--collect-only", "-q", "-m", expression)) == [f"{INT8}.pickle-sharded.cpu"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("expression", "case"),
     [
@@ -139,6 +140,7 @@ def test_a_marker_brings_in_sizes_and_devices(run: Suite, expression: str, case:
     assert items(run("--collect-only", "-q", "-m", expression)) == [case]
 
 
+@pytest.mark.thorough
 def test_a_marker_that_is_denied_takes_away_nothing_else(run: Suite) -> None:
     expression = "not small and flux and int8wo and quantize_ and pickle"
     assert items(run("--collect-only", "-q", "-m", expression)) == [f"{INT8}.pickle.cpu"]
