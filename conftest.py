@@ -9,7 +9,11 @@ import pytest
 
 pytest_plugins = ["pytester"]
 
-SLOW, FULL = "slow", "full"
+THOROUGH, SLOW, FULL = "thorough", "slow", "full"
+ON_REQUEST = {
+    THOROUGH: "takes seconds: processes, environments, damage; .ci/run asks for it (-m thorough)",
+    SLOW: "real environments, whole gates, interrupted processes (-m slow)",
+}
 OWN = Path(__file__).parent / "tests"
 LEFT_OUT = pytest.StashKey[int]()
 
@@ -20,47 +24,53 @@ sys.dont_write_bytecode = False
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the marker of what only a thorough run needs."""
-    config.addinivalue_line(
-        "markers", f"{SLOW}: real environments, whole gates, interrupted processes (-m slow)"
-    )
+    """Declare the markers of what only a longer run needs."""
+    for marker, meaning in ON_REQUEST.items():
+        config.addinivalue_line("markers", f"{marker}: {meaning}")
     config.stash[LEFT_OUT] = 0
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out slow tests, unless `-m` speaks of them or the command names the test."""
-    if SLOW in config.option.markexpr:
-        return
+    """Leave out what is long, unless `-m` speaks of it or the command names it."""
     named = tuple(argument for argument in config.args if "::" in argument)
-    slow = [
+    files = {(config.invocation_params.dir / each).resolve() for each in config.args}
+    long = [
         item
         for item in items
-        if _is_slow(item, config) and not (named and item.nodeid.startswith(named))
+        if _is_long(item, config.option.markexpr, alone=item.path in files)
+        and not (named and item.nodeid.startswith(named))
     ]
-    if slow:
-        left_out = set(slow)
+    if long:
+        left_out = set(long)
         items[:] = [item for item in items if item not in left_out]
-        config.hook.pytest_deselected(items=slow)
-        config.stash[LEFT_OUT] = len(slow)
+        config.hook.pytest_deselected(items=long)
+        config.stash[LEFT_OUT] = len(long)
 
 
-def _is_slow(item: pytest.Item, config: pytest.Config) -> bool:
-    """Own tests of full size are, unless asked for; the suite itself chooses its cases."""
-    large = OWN in item.path.parents and item.get_closest_marker(FULL)
-    return bool(item.get_closest_marker(SLOW) or (large and FULL not in config.option.markexpr))
+def _is_long(item: pytest.Item, expression: str, *, alone: bool) -> bool:
+    """Own tests of full size are, unless asked for; the suite itself chooses its cases.
+
+    Whoever names a file wants all of it, but for what takes minutes.
+    """
+    if FULL not in expression and OWN in item.path.parents and item.get_closest_marker(FULL):
+        return True
+    if any(marker in expression for marker in ON_REQUEST):
+        return False
+    markers = (SLOW,) if alone else (SLOW, THOROUGH)
+    return any(item.get_closest_marker(marker) for marker in markers)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Tell the process that prints, when this is a worker of xdist."""
     if hasattr(session.config, "workeroutput"):
-        session.config.workeroutput[SLOW] = session.config.stash[LEFT_OUT]
+        session.config.workeroutput["left out"] = session.config.stash[LEFT_OUT]
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """Hear it from a worker: all of them leave out the same."""
-    told = getattr(node, "workeroutput", {}).get(SLOW, 0)
+    told = getattr(node, "workeroutput", {}).get("left out", 0)
     node.config.stash[LEFT_OUT] = max(node.config.stash[LEFT_OUT], told)
 
 
@@ -68,7 +78,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     """Say what was left out, and how it is run."""
     if count := config.stash[LEFT_OUT]:
         terminalreporter.write_line(
-            f"{count} slow tests were left out; `pytest -n auto -m slow` runs them"
+            f"{count} longer tests were left out; "
+            f"`pytest -n auto -m '{THOROUGH} or {SLOW}'` runs them"
         )
 
 

@@ -15,8 +15,9 @@ CASE = find("flux-tiny.int8wo.quantize_.pickle.cpu")
 RECORD = Record(CASE.id, 0, ModelFacts({}, ()), None, {}, 0, {}, None, Output("", "", ()))
 
 
-def found(sqnr: float | None, floor: float | None) -> list[tuple[str, str]]:
-    case = replace(CASE, scheme=replace(CASE.scheme, sqnr=floor))
+def found(sqnr: float | None, floor: float | None, deeper: float = 0.0) -> list[tuple[str, str]]:
+    subject = replace(CASE.subject, deeper=deeper)
+    case = replace(CASE, subject=subject, scheme=replace(CASE.scheme, sqnr=floor))
     findings = CHECK.findings(Evidence(case, RECORD, sqnr=sqnr))
     return [(each.what, each.got) for each in findings]
 
@@ -32,6 +33,12 @@ def test_what_reaches_its_floor_or_has_none_is_no_finding(
 
 def test_what_is_under_its_floor_is_a_finding() -> None:
     assert found(19.9, 20.0) == [("SQNR is below the floor", "19.9 dB")]
+
+
+def test_the_floor_of_a_deep_model_is_lower_by_what_was_measured_and_by_no_more() -> None:
+    assert found(17.0, 20.0, deeper=3.0) == []
+    assert found(16.9, 20.0, deeper=3.0) == [("SQNR is below the floor", "16.9 dB")]
+    assert found(16.9, None, deeper=3.0) == []
 
 
 @pytest.mark.parametrize("floor", [20.0, None])

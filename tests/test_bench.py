@@ -8,6 +8,8 @@ from conformance.bench import suite
 from conformance.case import default_cases
 from conformance.errors import UsageError
 
+pytestmark = pytest.mark.thorough
+
 SECONDS = st.floats(0, 100)
 
 

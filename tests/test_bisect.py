@@ -42,6 +42,8 @@ from conformance.versions.bisect import Answer, EndError, Found, bisect
 from conformance.versions.environments import Environment, Environments
 from conformance.versions.probe import answer, base_of
 
+pytestmark = pytest.mark.thorough
+
 pytest_plugins = ["toy_fixtures"]
 
 EXPECTED = Path(__file__).with_name("expected") / "bisect-regressed.json"

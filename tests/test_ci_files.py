@@ -68,6 +68,7 @@ def test_what_is_published_is_what_the_document_says() -> None:
     assert [line for line in named if line not in text] == []
 
 
+@pytest.mark.thorough
 def test_what_is_published_can_be_published(tmp_path: Path) -> None:
     """The commands of the example make what they should of the committed results."""
     results = ROOT / "docs" / "results" / "default.jsonl.xz"

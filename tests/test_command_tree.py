@@ -148,13 +148,18 @@ def called(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[
     return subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
 
 
+def imports_torch(*values: object) -> Any:
+    """Return the parameters of a command that takes seconds."""
+    return pytest.param(*values, marks=pytest.mark.thorough)
+
+
 @pytest.mark.parametrize(
     ("arguments", "keys"),
     [
         (("env",), {"versions", "hardware"}),
-        (("schemes",), {"int8wo"}),
-        (("list", "-s", CASE), {CASE}),
-        (("show", CASE), {"case", "here", "expected", "result"}),
+        imports_torch(("schemes",), {"int8wo"}),
+        imports_torch(("list", "-s", CASE), {CASE}),
+        imports_torch(("show", CASE), {"case", "here", "expected", "result"}),
         (("compare", "{results}", "{results}"), {"decision", "headline"}),
         (("golden", "list"), {"releases", "damage"}),
         (("explain", "zebra"), set()),
@@ -202,12 +207,14 @@ def _read(descriptor: int) -> bytes:
         return b""
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("arguments", [CHEAP[0], CHEAP[3], ("show", "nowhere")], ids=" ".join)
 def test_a_terminal_gets_colours_and_none_with_no_color(arguments: tuple[str, ...]) -> None:
     assert "\x1b[" in on_a_terminal(*arguments, NO_COLOR="")
     assert "\x1b" not in on_a_terminal(*arguments, NO_COLOR="1")
 
 
+@pytest.mark.thorough
 @cheap
 def test_a_pipe_gets_no_escape_codes_and_whole_cells(arguments: tuple[str, ...]) -> None:
     ended = called(*arguments, COLUMNS="80", NO_COLOR="", FORCE_COLOR="", GITHUB_ACTIONS="")
@@ -240,6 +247,7 @@ def completed(*words: str) -> list[str]:
     return ended.stdout.split()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("words", "offered"),
     [

@@ -23,6 +23,8 @@ from conformance.damage.run import default_cases, jobs, run
 from conformance.environment import observed_versions
 from conformance.roundtrip.ladder import HarnessError
 
+pytestmark = pytest.mark.thorough
+
 CASE = find("flux-tiny.int8wo.torchao-config.pickle.cpu")
 FILES = {"m.xyz": b"whole"}
 TARGET = Target(CASE, FILES, FILES)

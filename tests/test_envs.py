@@ -19,6 +19,8 @@ from conformance.versions.lock import resolve
 from conformance.versions.make import INSTALLED, SEEN, Tools, made, ready, ready_all
 from conformance.versions.ready import Lacks, Ready, run_in
 
+pytestmark = pytest.mark.thorough
+
 pytest_plugins = ["toy_fixtures"]
 
 

@@ -40,6 +40,7 @@ def file(scratch: Path) -> str:
     return str(environments_file(scratch))
 
 
+@pytest.mark.thorough
 def test_the_command_makes_lists_and_cleans(shell: dict[str, str], file: str) -> None:
     names = ["toy1.0", "toyquant==2.0 toyhost==2.0"]
     made_now = conformance(shell, "make", "--environments", file, "toy1.0")

@@ -18,6 +18,8 @@ from conformance.versions.environments import Environment, Environments, find
 from conformance.versions.make import Tools, ready
 from conformance.versions.ready import Lacks, run_in
 
+pytestmark = pytest.mark.thorough
+
 pytest_plugins = ["toy_fixtures"]
 
 NIGHTLY = "2.1.dev20261101"

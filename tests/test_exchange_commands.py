@@ -19,6 +19,8 @@ from conformance.versions.golden import shelves
 from conformance.versions.golden_read import items
 from conformance.versions.party import Absent
 
+pytestmark = pytest.mark.thorough
+
 
 def conformance(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     monkeypatch.setattr(sys, "argv", ["conformance", *arguments])

@@ -33,6 +33,8 @@ from conformance.judging.results import read_results
 from conformance.versions.gate import NAMES
 from conformance.versions.hold import held
 
+pytestmark = pytest.mark.thorough
+
 pytest_plugins = ["toy_fixtures"]
 
 EXPECTED = Path(__file__).with_name("expected") / "gate-1.0-2.0.json"

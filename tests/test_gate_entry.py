@@ -12,6 +12,8 @@ import pytest
 
 from conformance.versions.suite_wheel import declared, zipped
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).parents[1]
 GATE = ROOT / "ci" / "gate.sh"
 OLD, NEW = "torchao==0.17.0 diffusers==0.42.1", "torchao>=0.18, <0.19 @ x"

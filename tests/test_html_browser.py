@@ -23,6 +23,8 @@ from conformance.report.html import Page, of_run, render
 from conformance.report.picture import HEIGHT, WIDTH, picture
 from conformance.roundtrip.outcome import Failure, Outcome, Stage
 
+pytestmark = pytest.mark.thorough
+
 REQUIRED = os.environ.get("CONFORMANCE_BROWSER") == "required"
 AXE = Axe()
 KINDS = ("run", "comparison", "exchange")

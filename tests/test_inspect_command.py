@@ -153,6 +153,7 @@ assert not loaded, loaded
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("path", [OLD, SAFE / "checkpoint"], ids=["pickle", "safetensors"])
 def test_no_library_under_test_is_imported(path: Path) -> None:
     ended = subprocess.run(

@@ -20,6 +20,8 @@ from conformance.inspection.sources import Folder
 from conformance.inspection.whole import Checkpoint, checkpoints
 from conformance.versions.golden import DIRECTORY
 
+pytestmark = pytest.mark.thorough
+
 MANY = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 SIZES = {"0q": 16, "0s": 16, "0z": 4, "p": 16}
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from test_exchange import FAILED, KILLED
 from test_parts import invoke
 
@@ -16,6 +17,8 @@ from conformance.roundtrip.kept import INDEX, Index, Keep, Request
 from conformance.roundtrip.outcome import Failure, Outcome, Stage
 from conformance.roundtrip.readback import read_back
 from conformance.roundtrip.record import ORACLE, RECORD
+
+pytestmark = pytest.mark.thorough
 
 CASE = find("flux-tiny.int8wo.quantize_.state-dict.cpu")
 NEIGHBOUR = find("flux-tiny.int8wo.quantize_.state-dict-mmap.cpu")

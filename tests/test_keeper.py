@@ -15,6 +15,8 @@ from conformance.roundtrip.keep import keep
 from conformance.roundtrip.keeper import keeper
 from conformance.roundtrip.outcome import Outcome
 
+pytestmark = pytest.mark.thorough
+
 CASES = [
     find(f"flux-tiny.{name}.cpu")
     for name in (

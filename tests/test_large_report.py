@@ -51,7 +51,7 @@ NEED = Budget(payload=200, memory=0, disk=0, bf16=400, distinct=50)
 
 
 def test_an_estimate_counts_every_byte_and_weight() -> None:
-    drawn, quantizing, calling, digesting, files = 8, 4, 4 * 8 + 2, 4, 20 + 20
+    drawn, quantizing, calling, digesting, files = 8, 4, 3 * 8 + 2, 4, 20 + 20
     plain = STARTING + drawn + quantizing + calling + digesting + files
     assert estimate(NEED, SPEED, loads=False) == pytest.approx(plain)
     assert estimate(NEED, SPEED, loads=True) == pytest.approx(plain + 40 + 20)

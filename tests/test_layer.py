@@ -12,6 +12,8 @@ from conformance.versions.make import INSTALLED, Tools, ready
 from conformance.versions.ready import Lacks, interpreter_of, run_in
 from conformance.versions.suite_wheel import Declared
 
+pytestmark = pytest.mark.thorough
+
 pytest_plugins = ["toy_fixtures"]
 
 

@@ -29,6 +29,8 @@ from conformance.roundtrip.own import Answer
 from conformance.versions.own import DiedError, ask, here
 from conformance.versions.party import Party
 
+pytestmark = pytest.mark.thorough
+
 GONE = Failure(Stage.LOAD, "OSError", "Unable to load weights.\nmore", "Traceback: why")
 BITS = Finding("bits", Stage.BITS, Harm.CORRUPT, "a/data", "bits differ", "00", "11")
 OUTPUT = Finding("output", Stage.OUTPUT, Harm.CORRUPT, "output", "output differs", "0", "1")

@@ -181,6 +181,7 @@ def test_merge_writes_what_the_whole_run_would_have(tmp_path: Path) -> None:
     assert whole.footer.finished == max(read_results(each).footer.finished for each in paths)
 
 
+@pytest.mark.thorough
 def test_merge_of_a_whole_run_names_unused_expectations(tmp_path: Path) -> None:
     everything = [case.id for case in default_cases()]
     paths = []
@@ -309,6 +310,7 @@ def test_a_finished_run_has_nothing_left(tmp_path: Path, ran: list[str]) -> None
     assert read_results(path).footer.complete
 
 
+@pytest.mark.thorough
 def test_shards_run_and_merge_to_the_whole(tmp_path: Path, ran: list[str]) -> None:
     globs = ("run", "-s", "flux-tiny.int8*.cpu")
     paths = [tmp_path / f"{index}.jsonl" for index in (1, 2)]

@@ -26,6 +26,8 @@ from conformance.report.past import KINDS, as_json, headline, page, shown
 from conformance.report.text import to_text
 from conformance.roundtrip.outcome import NoResult, NoResultKind
 
+pytestmark = pytest.mark.thorough
+
 KNOWN = {name: Reading(tensors={"w": name}, output=f"o-{name}") for name in (NEW, OLD, PLAIN)}
 MIXED = Reading(tensors={"w": NEW}, output="o-old")
 SCENES = {each.id: each for each in scenes()}

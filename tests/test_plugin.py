@@ -127,6 +127,7 @@ def test_every_axis_has_a_marker(run: Suite) -> None:
     assert items(run("--collect-only", "-q", "-m", expression)) == [f"{INT8}.pickle-sharded.cpu"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("expression", "case"),
     [
@@ -141,6 +142,7 @@ def test_a_marker_brings_in_sizes_and_devices(run: Suite, expression: str, case:
     assert items(run("--collect-only", "-q", "-m", expression)) == [case]
 
 
+@pytest.mark.thorough
 def test_a_marker_that_is_denied_takes_away_nothing_else(run: Suite) -> None:
     expression = "not small and flux and int8wo and quantize_ and pickle"
     assert items(run("--collect-only", "-q", "-m", expression)) == [f"{INT8}.pickle.cpu"]
@@ -153,6 +155,7 @@ def test_collecting_leaves_results_alone(run: Suite, tmp_path: Path) -> None:
     assert (tmp_path / "found.jsonl").read_text() == "measured for hours"
 
 
+@pytest.mark.thorough
 def test_it_runs_without_xdist(process: Suite) -> None:
     ran = process("-q", "-p", "no:xdist", "--select", f"{INT8}.pickle.cpu")
     assert ran.returncode == pytest.ExitCode.OK, ran.stdout
@@ -265,6 +268,7 @@ def test_ours(case):
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("tests", "scheduler", "passed"),
     [(FOREIGN, "LoadScheduling", 3), (FOREIGN + OURS, "GroupScheduling", 10)],
@@ -333,6 +337,7 @@ def test_after_the_first_failure_the_results_are_partial(run: Suite, tmp_path: P
     assert "partial results: found.jsonl" in ran.stdout
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "more", [(), pytest.param(("-n", "2"), marks=pytest.mark.slow)], ids=["alone", "xdist"]
 )
@@ -348,6 +353,7 @@ def test_ctrl_c_keeps_what_was_measured(
     assert "were not run" in ran.stdout
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("where", [FULL, FULL_HERE, FULL_RESULTS])
 @pytest.mark.parametrize("more", [(), ("-n", "2")], ids=["alone", "xdist"])
 def test_a_full_disk_is_one_line_and_keeps_what_was_measured(
@@ -368,6 +374,7 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_measured(
         assert not read_results(path).footer.complete
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("more", [(), ("-n", "1")], ids=["alone", "xdist"])
 def test_no_room_for_the_footer_is_one_line(
     process: Suite, tmp_path: Path, more: tuple[str, ...]

@@ -17,6 +17,8 @@ from conformance.roundtrip.engine import SECONDS_PER_PARAMETER, Engine, patience
 from conformance.roundtrip.outcome import NoResultKind, Outcome, Progress, Stage
 from conformance.roundtrip.premises import OWNER, Premises, one_large_case, sweep
 
+pytestmark = pytest.mark.thorough
+
 TINY = find("flux-tiny.int8wo.quantize_.state-dict.cpu")
 LARGE = find("flux-schnell.int8wo.quantize_.pickle.cpu")
 

@@ -25,6 +25,8 @@ from conformance.roundtrip.readback import main as readback_main
 from conformance.roundtrip.readback import read_back, read_requests
 from fixtures.saboteurs.surgery import edit_safetensors, edit_torch
 
+pytestmark = pytest.mark.thorough
+
 PICKLE = "flux-tiny.int8wo.quantize_.pickle.cpu"
 STATE_DICT = "flux-tiny.int8wo.quantize_.state-dict.cpu"
 SAFETENSORS = "flux-tiny.int8wo.torchao-config.safetensors.cpu"

@@ -13,6 +13,8 @@ from conformance.errors import UsageError
 from conformance.versions.environments import Environment, load_environments
 from conformance.versions.refresh import newest_pins, proposals, proposed_diff
 
+pytestmark = pytest.mark.thorough
+
 OLD = Environment("torchao0.17.0", ("torchao==0.17.0", "diffusers==0.41.0"))
 NEW = Environment("torchao0.18.0", ("torchao==0.18.0", "diffusers==0.42.1"))
 NAMED = {each.name: each for each in (OLD, NEW)}

@@ -10,6 +10,8 @@ from conformance.judging.expectations import active, load_expectations, packaged
 from conformance.judging.judge import Judgement, judge, unused
 from conformance.roundtrip.checks import check_names
 
+pytestmark = pytest.mark.thorough
+
 RELEASES = tuple(releases())
 DECLARED = load_expectations(packaged(), check_names(), all_cases().keys())
 OLDEST = ["0.18.0", "0.17.0", "0.16.0"]

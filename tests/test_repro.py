@@ -62,6 +62,7 @@ def test_so_are_those_of_other_sizes_and_devices() -> None:
     assert {each.id: wrong for each in others if (wrong := wrong_with(script(repro(each))))} == {}
 
 
+@pytest.mark.thorough
 def test_so_are_those_of_every_expectation() -> None:
     for expectation in EXPECTATIONS:
         cases = [each for each in default_cases() if expectation.about(each.id)]

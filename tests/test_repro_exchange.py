@@ -23,6 +23,8 @@ from conformance.report.repro.plan import Repro
 from conformance.report.repro.script import exchange_scripts
 from conformance.roundtrip.outcome import Outcome, Stage
 
+pytestmark = pytest.mark.thorough
+
 
 def scripts(defect: Defect | None, case: Case = CASE) -> Mapping[str, str]:
     part = Repro(case, VERSIONS, defect, note="written with a, read with b", apart=True)

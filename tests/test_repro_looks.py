@@ -18,6 +18,8 @@ from conformance.report.repro.script import script
 from conformance.roundtrip.checks import check_names
 from conformance.roundtrip.outcome import Stage
 
+pytestmark = pytest.mark.thorough
+
 # Every look is silent where nothing is wrong, and sees a defect of its own.
 
 

@@ -24,6 +24,8 @@ from conformance.report.repro.script import script
 from conformance.roundtrip.outcome import Reader, Stage
 from conformance.session import current_expectations
 
+pytestmark = pytest.mark.thorough
+
 EXPECTATIONS = current_expectations()
 VERSIONS = observed_versions()
 HEALTHY = find("flux-tiny.int8wo.quantize_.pickle.cpu")

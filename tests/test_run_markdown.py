@@ -197,6 +197,7 @@ def test_the_limits_are_below_those_of_github() -> None:
     assert Fit.ISSUE.limit < 65_536
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("fit", Fit)
 def test_a_run_of_many_causes_fits(fit: Fit) -> None:
     axes = {f"toy.{number:05}": {"scheme": "toy"} for number in range(4000)}

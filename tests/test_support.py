@@ -86,6 +86,7 @@ def test_they_are_as_todays_expectations_have_it(committed: Results) -> None:
     assert unexpected == [], AGAIN
 
 
+@pytest.mark.thorough
 def test_what_was_left_out_of_them_changes_no_verdict_and_no_cause(committed: Results) -> None:
     for each in committed.cases.values():
         judged = judge(each.outcome, ())

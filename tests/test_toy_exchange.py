@@ -23,6 +23,8 @@ from toys import Shell, only
 from conformance.judging.exchange import Cell, Exchanged, Unmeasured
 from conformance.judging.exchange_results import ExchangeResults, read_exchange
 
+pytestmark = pytest.mark.thorough
+
 pytest_plugins = ["toy_fixtures"]
 
 EXPECTED = Path(__file__).with_name("expected")

@@ -78,6 +78,9 @@ class Subject:
     """The schemes that cases combine it with; None for all of them."""
     formats: tuple[str, ...] | None = None
     """The formats, likewise; None for all that have no shard limit of their own."""
+    deeper: float = 0.0
+    """By how many dB its output may be under a scheme's floor, which few layers were measured for:
+    quantization noise adds up over hundreds of layers."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ def full(
     parameters: int,
     *formats: str,
     schemes: tuple[str, ...] | None = INT8,
+    deeper: float = 0.0,
 ) -> Subject:
     """Return a subject of published dimensions, saved in these formats only."""
-    return Subject(name, family, Size.FULL, parameters, schemes, formats)
+    return Subject(name, family, Size.FULL, parameters, schemes, formats, deeper)

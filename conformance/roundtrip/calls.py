@@ -14,14 +14,13 @@ BF16 = 2
 
 
 @contextmanager
-def calling(ladder: Ladder, part: str, model: Any, times: int = 1) -> Iterator[None]:
+def calling(ladder: Ladder, part: str, model: Any) -> Iterator[None]:
     """Measure a part in which a large model is called; whoever looks on sees how far it is.
 
     Args:
         ladder: measures the part, where the case is large.
         part: its name.
         model: what is called.
-        times: how often.
     """
     if ladder.footprint is None:
         yield
@@ -34,7 +33,7 @@ def calling(ladder: Ladder, part: str, model: Any, times: int = 1) -> Iterator[N
 
     hook = register_module_forward_hook(count)
     try:
-        with ladder.part(part, times * sum(map(size, model.modules())), lambda: called):
+        with ladder.part(part, sum(map(size, model.modules())), lambda: called):
             yield
     finally:
         hook.remove()

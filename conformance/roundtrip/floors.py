@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,13 +34,15 @@ def measure(directory: Path, size: int, config: Any) -> dict[str, float]:
 def disk(directory: Path, size: int) -> tuple[float, float]:
     """Write a file in the plainest way, read it back and remove it; return bytes a second.
 
-    Through the page cache, as the libraries write and read.
+    Written through the page cache, as the libraries do; read from the disk, as whoever reads a
+    checkpoint that is as large as the memory.
     """
     path = directory / "floor"
     piece = os.urandom(min(size, PIECE))
     count = max(1, min(size, SAMPLE) // len(piece))
     try:
         writing = seconds(lambda: _write(path, piece, count))
+        _forget(path)
         reading = seconds(lambda: read_through(path))
     finally:
         path.unlink(missing_ok=True)
@@ -57,6 +60,13 @@ def _write(path: Path, piece: bytes, count: int) -> None:
     with path.open("wb", buffering=0) as file:
         for _ in range(count):
             file.write(piece)
+
+
+def _forget(path: Path) -> None:
+    """Ask the system to keep no page of a file in memory, where it can be asked."""
+    with path.open("rb+") as file, suppress(AttributeError):
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def read_through(path: Path, limit: int = SAMPLE) -> int:

@@ -113,8 +113,8 @@ def estimate(need: Budget, speed: Rates, loads: bool) -> float:
     drawn = 2 * need.bf16 / speed.copy  # for quantizing, and again for the comparison
     passed = need.distinct if speed.shares and not loads else weights
     quantizing = passed / speed.quantize if speed.quantize else 0.0
-    # The layers are called once beside the bf16 ones, twice by the writer, once by the reader.
-    calling = 4 * weights / speed.forward + weights / speed.plain if speed.forward else 0.0
+    # The layers are called once beside the bf16 ones, once by the writer, once by the reader.
+    calling = 3 * weights / speed.forward + weights / speed.plain if speed.forward else 0.0
     digesting = 2 * need.payload / speed.copy
     files = need.payload / speed.write + 2 * need.payload / speed.read
     loading = need.bf16 / speed.write + need.bf16 / speed.read if loads else 0.0

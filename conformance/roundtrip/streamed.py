@@ -228,6 +228,14 @@ class StreamedBase:
         with self._unquantized_linears(model, layers if judged else None):
             return Reference(models.forward(model, self.inputs), layers)
 
+    def output_of(self, model: Any) -> torch.Tensor:
+        """Call the quantized model, once: to do so twice takes long, and proves nothing more.
+
+        Where the reader's output equals this one, the model agrees with itself; where it does not,
+        the reader calls its model a second time before the difference counts.
+        """
+        return models.forward(model, self.inputs)
+
     @contextmanager
     def _unquantized_linears(self, model: Any, layers: dict[str, float] | None) -> Iterator[None]:
         changed = []

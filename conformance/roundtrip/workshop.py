@@ -77,6 +77,14 @@ class Base:
         """Return the output of the unquantized model; it is compared whole."""
         return Reference(self.output)
 
+    def output_of(self, model: Any) -> torch.Tensor:
+        """Call a quantized model.
+
+        Raises:
+            HarnessError: it does not agree with itself.
+        """
+        return twice(model, self.inputs)
+
 
 AnyBase: TypeAlias = Base | StreamedBase
 
@@ -207,8 +215,8 @@ class Workshop:
             facts = observe(model)
         with calling(ladder, "reference", model):
             reference = base.compare(model, judged=not storage_only)
-        with calling(ladder, "forward", model, times=2):
-            output = None if storage_only else twice(model, base.inputs)
+        with calling(ladder, "forward", model):
+            output = None if storage_only else base.output_of(model)
         directory = self.directory / case.quantized
         with ours():
             not_vacuous(facts, output, reference.output)

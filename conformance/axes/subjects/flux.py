@@ -8,8 +8,8 @@ from conformance.axes.base import Family, Size, Subject
 from conformance.axes.full_size import PLAIN, full, shards
 
 # Image tokens lie on a grid that is not square, so that a swap of its axes shows.
-GRID, SHORT_GRID = (8, 4), (3, 2)
-TEXT_TOKENS, SHORT_TEXT = 48, 6
+GRID, SHORT_GRID = (8, 4), (3, 1)
+TEXT_TOKENS, SHORT_TEXT = 48, 3
 GUIDANCE = 3.5
 
 
@@ -23,7 +23,7 @@ def image_ids(grid: tuple[int, int]) -> Any:
 
 
 def inputs(config: Mapping[str, Any], seed: int, *, short: bool = False) -> dict[str, Any]:
-    """Build seeded inputs of one image: 32 image tokens and 48 text tokens, or 6 and 6.
+    """Build seeded inputs of one image: 32 image tokens and 48 text tokens, or 3 and 3.
 
     Neither number is part of a model config.
 
