@@ -276,6 +276,7 @@ def test_ours(case):
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("tests", "scheduler", "passed"),
     [(FOREIGN, "LoadScheduling", 3), (FOREIGN + OURS, "GroupScheduling", 10)],
@@ -381,6 +382,7 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_measured(
         assert not read_results(path).footer.complete
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("more", [(), ("-n", "1")], ids=["alone", "xdist"])
 def test_no_room_for_the_footer_is_one_line(
     process: Suite, tmp_path: Path, more: tuple[str, ...]
