@@ -207,7 +207,8 @@ def broken(line: str) -> list[str]:
     if '"' in head or "'" in head:  # the bracket is part of a text
         name, _, inside = line.partition(" = ")
         head, inside = f"{name} = ", f"{inside})"
-    return [f"{head}(", *(f"    {each}" for each in _filled(WORD.findall(inside[:-1]), WIDTH - 12)), ")"]
+    inner = _filled(WORD.findall(inside[:-1]), WIDTH - 12)
+    return [f"{head}(", *(f"    {each}" for each in inner), ")"]
 
 
 WORD = re.compile(r"""(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^\s"'])+""")
