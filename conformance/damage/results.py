@@ -55,10 +55,10 @@ class Writer:
             UsageError: the path cannot be written.
         """
         if after is not None:
-            self._file = go_on(path, after)
+            self._file: IO[str] = go_on(path, after)
             return
         try:
-            self._file: IO[str] = path.open("w", encoding="utf-8")
+            self._file = path.open("w", encoding="utf-8")
         except OSError as error:
             raise results_unwritable(path, error) from None
         self._line({"kind": KIND, "schema": SCHEMA, **asdict(header)})
