@@ -54,11 +54,12 @@ class Writer:
         Raises:
             UsageError: the path cannot be written.
         """
+        self._file: IO[str]
         if after is not None:
             self._file = go_on(path, after)
             return
         try:
-            self._file: IO[str] = path.open("w", encoding="utf-8")
+            self._file = path.open("w", encoding="utf-8")
         except OSError as error:
             raise results_unwritable(path, error) from None
         self._line({"kind": KIND, "schema": SCHEMA, **asdict(header)})
