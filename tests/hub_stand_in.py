@@ -54,6 +54,8 @@ class State:
     """Method and path of every request, in order."""
     refused: str = ""
     """A pattern of `METHOD path` that is answered with 403."""
+    flipped: bool = False
+    """The last byte of every `.bin` and `.safetensors` that is uploaded is kept inverted."""
 
 
 class Refused(Exception):  # noqa: N818 - an answer
@@ -170,6 +172,8 @@ class Handler(BaseHTTPRequestHandler):
         if hashlib.sha256(body).hexdigest() != oid:
             raise Refused(422, "BadDigest", "the content is not what was announced")
         self.state.objects[oid] = body
+        if self.state.flipped:
+            self.state.objects[oid] = body[:-1] + bytes([body[-1] ^ 0xFF])
         self._answer({})
 
     def commit(self, body: bytes, repo: str, revision: str) -> None:

@@ -13,7 +13,8 @@ import typer
 
 from conformance.commands.options import AsJson
 from conformance.errors import UsageError
-from conformance.hub.result import Result, as_json, good
+from conformance.hub.known import as_json, as_known
+from conformance.hub.result import Result
 from conformance.hub.run import environment, run
 from conformance.hub.scenes import Scene, Trouble, scenes
 from conformance.judging.summary import ExitCode
@@ -66,7 +67,7 @@ def command(
 def _code(found: Iterable[Result], whole: bool) -> ExitCode:
     if not whole:
         return ExitCode.INCONCLUSIVE
-    return ExitCode.AS_EXPECTED if all(map(good, found)) else ExitCode.NOT_AS_EXPECTED
+    return ExitCode.AS_EXPECTED if all(map(as_known, found)) else ExitCode.NOT_AS_EXPECTED
 
 
 def _asked(globs: list[str]) -> list[Scene | Trouble]:

@@ -36,7 +36,7 @@ def writer(connection: Connection, place: str) -> None:
             name, repository, target = request
             scene = by_id.get(name)
             if scene is None:
-                work = partial(pusher.fail, Trouble(name), repository, Path(target))
+                work = partial(pusher.fail, Trouble(name), repository)
             else:
                 work = partial(pusher.push, scene, repository, Path(target))
             connection.send(raised(work))
@@ -73,19 +73,16 @@ class Pusher:
             create_branch(repository, branch=REVISION)
         upload(repository, directory / "checkpoint", scene.subfolder, scene.revision)
 
-    def fail(self, trouble: Trouble, repository: str, directory: Path) -> None:
+    def fail(self, trouble: Trouble, repository: str) -> None:
         """Push what cannot be pushed."""
-        from huggingface_hub import create_repo
-
-        if trouble is Trouble.NO_SUCH_FOLDER:
-            create_repo(repository, private=True)
-            upload(repository, directory / "nothing", None, None)
-        elif trouble is Trouble.CANNOT_BE_SAVED:
-            self._push_to_hub(self._model(find(RAW)), "safetensors", repository, None)
+        model = self._model(find(RAW))
+        if trouble is Trouble.CANNOT_BE_SAVED:
+            model.push_to_hub(repository, private=True)
+        elif trouble is Trouble.WRONG_TOKEN:
+            model.push_to_hub(repository, private=True, safe_serialization=False, token="hf_nobody")
         else:
-            model = self._model(find(RAW))
             with no_file_over(FEW_BYTES):
-                self._push_to_hub(model, "pickle", repository, None)
+                model.push_to_hub(repository, private=True, safe_serialization=False)
 
     def _push_to_hub(self, model: Any, form: str, repository: str, subfolder: str | None) -> None:
         safe = form.startswith("safetensors")

@@ -1,8 +1,7 @@
 """What came back from a Hub, and what a failed push left there: pure."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from conformance._compat import StrEnum
 from conformance.hub.scenes import Read, Trouble
@@ -55,15 +54,3 @@ def left(files: Iterable[str] | None) -> Left:
     if files is None:
         return Left.NOTHING
     return Left.FILES if set(files) - OWN else Left.EMPTY
-
-
-def good(result: Result) -> bool:
-    """Did it come back as it does from a directory, or fail and leave nothing?"""
-    if isinstance(result, Back):
-        return result.as_expected
-    return bool(result.raised) and result.left is Left.NOTHING
-
-
-def as_json(results: Iterable[Result]) -> list[dict[str, Any]]:
-    """Return the results ready for JSON."""
-    return [asdict(each) | {"good": good(each)} for each in results]

@@ -56,7 +56,7 @@ class Courier:
         from huggingface_hub import HfApi, constants
 
         wanted = os.environ.get("HF_ENDPOINT")
-        if wanted and constants.ENDPOINT != wanted.rstrip("/"):
+        if wanted and wanted.rstrip("/") != constants.ENDPOINT:
             raise UsageError("huggingface_hub was imported for another endpoint; start anew")
         self._hub = HfApi(token=os.environ["HF_TOKEN"])
         self._namespace = namespace

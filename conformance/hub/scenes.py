@@ -81,8 +81,8 @@ class Trouble(StrEnum):
     """`push_to_hub` of a model whose `save_pretrained` raises."""
     FULL_DISK = "full-disk"
     """`push_to_hub` where the files cannot be written: nothing takes more than a few bytes."""
-    NO_SUCH_FOLDER = "no-such-folder"
-    """`upload_folder` of a folder that is not there, in a repository that was made for it."""
+    WRONG_TOKEN = "wrong-token"
+    """`push_to_hub` with a token that the Hub does not know."""
 
 
 def scenes() -> Iterator[Scene]:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
 
-from conformance.hub.result import Back, Failed, Result, good
+from conformance.hub.known import as_known, good, known
+from conformance.hub.result import Back, Failed, Result
 from conformance.hub.scenes import Read
 from conformance.report.text import folding_table, line, printable
 
@@ -35,11 +36,17 @@ def shown(results: Sequence[Result], where: str) -> RenderableType:
             raised = printable(failed.raised.partition("\n")[0]) or "nothing"
             table.add_row(failed.trouble, raised, failed.left)
         parts += [line(""), table]
-    parts += [
-        line(f"{each.scene}, {each.read}: {why}", "red") for each in backs for why in each.why
-    ]
+    defects = filter(None, map(known, results))
+    parts += [line(f"known: {name}") for name in dict.fromkeys(each.name for each in defects)]
+    parts += [line(_wrong(each), "red") for each in results if not as_known(each)]
     return Group(*parts)
 
 
 def _cell(each: Back) -> str:
     return each.verdict if each.as_expected else f"{each.verdict} (!)"
+
+
+def _wrong(each: Result) -> str:
+    if isinstance(each, Failed):
+        return f"not as expected: {each.trouble} left {each.left}"
+    return printable(f"not as expected: {each.scene}, {each.read}: {'; '.join(each.why)}")

@@ -68,6 +68,7 @@ def navigation() -> list[Mapping[str, Any]]:
         {"Use it": "use.md"},
         {"Tutorials": [f"tutorials/{name}.md" for name in TUTORIALS]},
         {"Measured": MEASURED},
+        {"Measured": ["support.md", "exchange.md", "defects.md", "damage.md", "past.md", "hub.md"]},
         {"Checks": ["checks.md", *(f"checks/{each.name}.md" for each in all_checks())]},
         {"Schemes": _with_index("schemes", registry.schemes())},
         {"Formats": _with_index("formats", registry.formats())},
