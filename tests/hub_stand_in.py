@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 TOKEN = "hf_of_the_stand_in"
@@ -222,8 +222,8 @@ class Handler(BaseHTTPRequestHandler):
 
     @property
     def _here(self) -> str:
-        host, port = self.server.server_address[:2]
-        return f"http://{host!s}:{port}"
+        host, port = cast("tuple[str, int]", self.server.server_address[:2])
+        return f"http://{host}:{port}"
 
     def _answer(self, value: Any, status: int = 200, headers: dict[str, str] | None = None) -> None:
         kind = {"Content-Type": "application/json"}

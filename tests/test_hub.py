@@ -173,7 +173,7 @@ def test_what_is_known_is_in_the_catalogue() -> None:
 
 
 def test_results_are_json_and_one_sentence() -> None:
-    results = [Back("a", Read.OFFLINE, "pass", True), EMPTY]
+    results: list[Back | Failed] = [Back("a", Read.OFFLINE, "pass", True), EMPTY]
     assert json.loads(json.dumps(as_json(results)))[1] == {
         "trouble": "cannot-be-saved",
         "raised": "RuntimeError: no storage",

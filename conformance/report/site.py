@@ -57,7 +57,9 @@ def all_pages(root: Path, results: Results) -> dict[str, str]:
     return {**moved, **pages(results)}
 
 
-MEASURED = ["support.md", "formats.md", "exchange.md", "defects.md", "damage.md", "past.md"]
+MEASURED = [
+    f"{name}.md" for name in ("support", "formats", "exchange", "defects", "damage", "past", "hub")
+]
 """The pages of what was measured."""
 
 
@@ -68,7 +70,6 @@ def navigation() -> list[Mapping[str, Any]]:
         {"Use it": "use.md"},
         {"Tutorials": [f"tutorials/{name}.md" for name in TUTORIALS]},
         {"Measured": MEASURED},
-        {"Measured": ["support.md", "exchange.md", "defects.md", "damage.md", "past.md", "hub.md"]},
         {"Checks": ["checks.md", *(f"checks/{each.name}.md" for each in all_checks())]},
         {"Schemes": _with_index("schemes", registry.schemes())},
         {"Formats": _with_index("formats", registry.formats())},
