@@ -200,11 +200,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def info(self, _: bytes, repo: str, revision: str = MAIN) -> None:
         oid, files = self._commit(repo, revision)
-        siblings = [{"rfilename": each} for each in sorted(files)]
+        siblings = [{"rfilename": name} for name in sorted(files)]
         self._answer({"id": repo, "sha": oid, "siblings": siblings, "private": True, "tags": []})
 
     def tree(self, _: bytes, repo: str, revision: str) -> None:
-        _, files = self._commit(repo, revision)
+        files = self._commit(repo, revision)[1]
         self._answer([_entry(path, content) for path, content in sorted(files.items())])
 
     def resolve(self, _: bytes, repo: str, revision: str, path: str) -> None:
@@ -222,8 +222,8 @@ class Handler(BaseHTTPRequestHandler):
 
     @property
     def _here(self) -> str:
-        host, port = cast("tuple[str, int]", self.server.server_address[:2])
-        return f"http://{host}:{port}"
+        server = cast(ThreadingHTTPServer, self.server)
+        return f"http://{server.server_name}:{server.server_port}"
 
     def _answer(self, value: Any, status: int = 200, headers: dict[str, str] | None = None) -> None:
         kind = {"Content-Type": "application/json"}
