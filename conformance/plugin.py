@@ -89,9 +89,12 @@ def pytest_configure(config: pytest.Config) -> None:
     """Declare the markers, and refuse what can be told to be wrong before anything is collected.
 
     Raises:
-        pytest.UsageError: a glob matches nothing, or an expectation of the user is wrong.
+        pytest.UsageError: a glob matches nothing, an expectation of the user is wrong, or what
+            another distribution declares.
     """
-    for name, meaning in described_markers().items():
+    with usage_errors():
+        described = described_markers()
+    for name, meaning in described.items():
         config.addinivalue_line("markers", f"{name}: {meaning}")
     config.addinivalue_line("markers", "conformance(*globs): run a test for these cases only")
     with usage_errors():
@@ -143,13 +146,15 @@ def _control(config: pytest.Config, nodeids: Iterable[str]) -> None:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Send all cases of a group to one worker, so that a model is built once.
 
+    A session without a case is left as it is.
+
     Not by `--dist loadgroup`: xdist 3.8 rewrites `item._nodeid`, which pytest 9.2 ignores.
     """
     if config.option.dist != "load":
         return None
-    from conformance.pytest_scheduling import GroupScheduling
+    from conformance.pytest_scheduling import ChosenScheduling
 
-    return GroupScheduling(config, log)
+    return ChosenScheduling(config, log)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

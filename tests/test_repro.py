@@ -58,9 +58,18 @@ def test_the_script_of_every_case_is_short_and_by_itself(step: int) -> None:
 
 def test_so_are_those_of_other_sizes_and_devices() -> None:
     usual = {each.id for each in default_cases()}
-    others = [case for case in all_cases().values() if case.id not in usual][::97]
+    others = [case for case in all_cases().values() if case.id not in usual and case.format.script]
+    others = others[::97]
     assert {each.subject.size for each in others} == set(Size)
     assert {each.id: wrong for each in others if (wrong := wrong_with(script(repro(each))))} == {}
+
+
+def test_a_format_without_lines_is_refused_in_one() -> None:
+    case = find("flux-tiny.int8wo.quantize_.dcp.cpu")
+    with pytest.raises(
+        UsageError, match=r"^the format dcp has no lines for a repro; give its [\w ]*$"
+    ):
+        script(repro(case))
 
 
 @pytest.mark.thorough

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,9 @@ from conformance._compat import StrEnum
 from conformance.axes.files import Contents
 from conformance.axes.source import FormatScript, InputsScript, Source
 from conformance.errors import UnavailableError
+
+SEGMENT = re.compile(r"[a-z0-9_-]+")
+"""What can be a segment of a case id."""
 
 
 class Size(StrEnum):
@@ -60,7 +64,7 @@ class Family:
 
     name: str
     model_class: str
-    """Name of the class in the `diffusers` package."""
+    """Name of the class in the `diffusers` package, or `module:name` of one that is elsewhere."""
     inputs: Callable[..., dict[str, Any]]
     """`(model config, seed) -> keyword arguments of forward`, float tensors in bfloat16 on CPU.
 
@@ -68,6 +72,8 @@ class Family:
     short as the model takes."""
     script: InputsScript | None = None
     """The like for a repro: `model config -> lines before a call, its keywords`."""
+    picked: str = "[0]"
+    """What picks the sample, a tensor, out of what a call gives; source of a repro."""
     defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """Defaults of the class, which a repro leaves out of its model config."""
     extra: bool = False
@@ -77,15 +83,26 @@ class Family:
         """Import and return the model class.
 
         Raises:
-            UnavailableError: the installed diffusers has no such class.
+            UnavailableError: the installed diffusers, or the module, has no such class.
         """
-        diffusers = importlib.import_module("diffusers")
+        module = importlib.import_module(self.module)
         try:
-            return getattr(diffusers, self.model_class)
+            return getattr(module, self.class_name)
         except AttributeError as error:
+            version = getattr(module, "__version__", "")
             raise UnavailableError(
-                f"diffusers {diffusers.__version__} has no {self.model_class}"
+                f"{' '.join(filter(None, (self.module, version)))} has no {self.class_name}"
             ) from error
+
+    @property
+    def module(self) -> str:
+        """The module that the class is imported from."""
+        return self.model_class.rpartition(":")[0] or "diffusers"
+
+    @property
+    def class_name(self) -> str:
+        """The name of the class in its module."""
+        return self.model_class.rpartition(":")[2]
 
 
 @dataclass(frozen=True)
@@ -102,7 +119,10 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class Subject:
-    """A family at a size, built from the JSON model config `fixtures/models/<name>.json`."""
+    """A family at a size, built from the JSON model config `fixtures/models/<name>.json`.
+
+    One from outside the package gives its model config itself.
+    """
 
     name: str
     family: Family
@@ -113,13 +133,15 @@ class Subject:
     """The schemes that cases combine it with; None for all of them."""
     formats: tuple[str, ...] | None = None
     """The formats, likewise; None for all that have no shard limit of their own."""
-    config: str = ""
+    built_as: str = ""
     """The subject whose model config it is built from; empty for its own."""
     pipeline: Pipeline | None = None
     """What the model draws pictures with; None for a model alone."""
     deeper: float = 0.0
     """By how many dB its output may be under a scheme's floor, which few layers were measured for:
     quantization noise adds up over hundreds of layers."""
+    config: Mapping[str, Any] | None = field(default=None, hash=False)
+    """The model config; None to read it from the file."""
 
 
 @dataclass(frozen=True)
@@ -313,6 +335,8 @@ class Route:
     """The same as lines of a repro, which change or replace `model`."""
     loads: bool = False
     """It reads the bf16 checkpoint."""
+    spares: Callable[[Any, str], bool] | None = None
+    """`(model class, name of a weight)`: is it left as it is, though the scheme covers it?"""
 
 
 @dataclass(frozen=True)
@@ -342,7 +366,7 @@ class Format:
     save: Callable[[Any, Path, int], None]
     """`(model, empty directory, shard limit in bytes)`."""
     load: Callable[[Any, Mapping[str, Any], Path, Device], Any]
-    """`(model class, model config, directory, device) -> model`."""
+    """`(model class, model config, directory, device) -> model`; see `refills`."""
     read: Callable[[Path], Contents]
     """What the weight files hold, read without the library that wrote them."""
     sharded: bool = False
@@ -354,6 +378,13 @@ class Format:
     """The schemes that cases combine it with; None for all of them."""
     extra: bool = False
     """Its cases run when globs or markers ask for them, not by default."""
+    refills: bool = False
+    """Its load gets a model in place of the class: quantized alike, with other weights, which the
+    checkpoint is read into."""
+    executes: bool = False
+    """Its load executes what is in the file: only the run that wrote it may read it."""
+    holds_all: bool = False
+    """Its files also hold the buffers that are in no state dict."""
     has_config: bool = True
     """A `config.json` is written beside the weights."""
     crosses: bool = False

@@ -64,6 +64,15 @@ def patience(case: Case) -> float:
     return case.subject.parameters * SECONDS_PER_PARAMETER if is_large(case) else 0.0
 
 
+def loaded_alike(case: Case) -> str:
+    """Say which cases a reader may read one after the other, whatever it imported for the first.
+
+    What an extra format imports is its own: another one might not have.
+    """
+    loader = case.format.name if case.format.extra else case.format.has_config
+    return f"{case.quantized}.{loader}"
+
+
 class EndedError(Exception):
     """A worker died or took too long."""
 
@@ -269,7 +278,7 @@ class Engine:
         return Worker(self._writer, str(directory), preload=self._preload, turn=self._turn)
 
     def _read(self, case: Case, target: Path) -> Outcome:
-        alike = f"{case.quantized}.{case.format.has_config}"
+        alike = loaded_alike(case)
         reader = self._reader_for(alike)
         reader.send((case.id, str(target)))
         try:

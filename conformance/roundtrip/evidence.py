@@ -40,7 +40,7 @@ class Evidence:
     tensors: tuple[str, ...] = ()
     """Tensor subclasses that the scheme promises."""
     linears: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    """Shape by key of the weights of all `torch.nn.Linear`s of the unquantized model."""
+    """Shape by key of the weights of the Linears that the route quantizes where it can."""
     caller: tuple[Any, Any] = (None, None)
     """The caller's quantization config before and after."""
     layers: Mapping[str, float] = field(default_factory=dict)

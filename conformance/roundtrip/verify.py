@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 
 from conformance.axes import models, pipelines, registry
+from conformance.axes.base import Quantized
 from conformance.case import Case
 from conformance.roundtrip import checks
 from conformance.roundtrip.calls import calling
@@ -25,9 +27,10 @@ from conformance.roundtrip.oracle import difference, oracle_tensor
 from conformance.roundtrip.outcome import Finding, Stage
 from conformance.roundtrip.pictures import draw_twice, keep_pictures, likeness, picture_facts
 from conformance.roundtrip.record import PIPELINE, Output, Record
-from conformance.roundtrip.workshop import output_facts, shard_limit, twice
+from conformance.roundtrip.workshop import how_far, output_facts, shard_limit, twice
 from conformance.roundtrip.write import CHECKPOINT, read_config
 
+OTHER_SEED = 1
 ROUNDS = 2
 """Saves after the first; with the first one they make three."""
 
@@ -55,12 +58,44 @@ def read(case: Case, directory: Path, ladder: Ladder) -> Held:
 
 def load(case: Case, checkpoint: Path) -> Held:
     """Load a checkpoint the way of the case's format."""
-    subject, config = case.subject, models.model_config(case.subject)
+    config = models.model_config(case.subject)
+    with default_dtype_kept():
+        got = case.format.load(_target(case), config, checkpoint, case.device.reader)
+    return held(got, case.format)
+
+
+@contextmanager
+def default_dtype_kept() -> Iterator[None]:
+    """Give torch its default dtype back, however the block ends.
+
+    A load of diffusers that fails while flashpack assigns weights leaves the dtype that was asked
+    for, and the next case of this process would build its model in it.
+    """
+    before = torch.get_default_dtype()
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _target(case: Case) -> Any:
+    """Return what the format's loader is given: a class, or a model that it fills."""
+    subject = case.subject
     if case.format.whole and subject.pipeline is not None:
-        loaded = pipelines.load_class(subject.pipeline)
-    else:
-        loaded = subject.family.load_class()
-    return held(case.format.load(loaded, config, checkpoint, case.device.reader), case.format)
+        return pipelines.load_class(subject.pipeline)
+    return twin(case) if case.format.refills else subject.family.load_class()
+
+
+def twin(case: Case) -> Any:
+    """Return a model of other weights, quantized like the one that was saved.
+
+    Its weights are other ones so that a loader that leaves them alone is seen.
+    """
+    device = case.device.reader
+    model = models.build(case.subject, seed=OTHER_SEED).to(str(device))
+    storage, _ = how_far(case.scheme, device)
+    how = Quantized(case.scheme, case.scheme.resolve(), Path(), storage, device)
+    return registry.routes()["quantize_"].quantize(model, how).eval()
 
 
 def verify(case: Case, directory: Path, ladder: Ladder, got: Held, record: Record) -> Reading:

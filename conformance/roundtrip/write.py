@@ -100,12 +100,21 @@ def _put_beside(record: Record, product: Product, directory: Path) -> None:
         shutil.copytree(product.base.whole, directory / PIPELINE, ignore=others)
 
 
+def _not_spared(case: Case, linears: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """Return the Linears without those that the route leaves as they are."""
+    spares = case.route.spares
+    if spares is None:
+        return dict(linears)
+    model_class = case.subject.family.load_class()
+    return {key: shape for key, shape in linears.items() if not spares(model_class, key)}
+
+
 def _evidence(case: Case, record: Record, product: Product) -> Evidence:
     return Evidence(
         case=case,
         record=record,
         tensors=product.quantization.tensors,
-        linears=product.base.linears,
+        linears=_not_spared(case, product.base.linears),
         caller=product.caller,
         layers=product.reference.layers,
     )

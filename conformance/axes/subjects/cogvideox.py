@@ -165,7 +165,7 @@ SUBJECTS = (
         COGVIDEOX,
         Size.PIPELINE,
         parameters=35_040,
-        config="cogvideox-tiny",
+        built_as="cogvideox-tiny",
         pipeline=Pipeline("cogvideox-pipeline", "CogVideoXPipeline"),
         formats=HANDED_OR_WHOLE,
     ),

@@ -98,7 +98,7 @@ SUBJECTS = (
         FLUX,
         Size.PIPELINE,
         parameters=80_608,
-        config="flux-tiny",
+        built_as="flux-tiny",
         pipeline=Pipeline("flux-pipeline", "FluxPipeline"),
         formats=HANDED_OR_WHOLE,
     ),

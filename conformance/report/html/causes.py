@@ -40,6 +40,15 @@ def commands(case_id: str, results: str = "", *, scripted: bool = True) -> tuple
     return (*script, rerun_command(case_id))
 
 
+def own_commands(reader: Versions) -> tuple[str, ...]:
+    """Return what tells more of somebody's own checkpoint: no script can stand for its files."""
+    candidate = _requirements(reader)
+    return (
+        "conformance inspect PATH",
+        f"conformance gate --checkpoint PATH --candidate {candidate}",
+    )
+
+
 def exchange_commands(
     cell_id: str, case_id: str, writer: Versions, reader: Versions, results: str
 ) -> tuple[str, ...]:

@@ -63,7 +63,8 @@ def _output(parts: Parts) -> str:
     device = parts.repro.names.device
     moved = "" if device == "cpu" else f', torch.device("{device}")'
     before, keywords = parts.inputs
-    call = f"return model(\n{indent(keywords, '    ')}\n    return_dict=False,\n)[0]"
+    picked = parts.repro.case.subject.family.picked
+    call = f"return model(\n{indent(keywords, '    ')}\n    return_dict=False,\n){picked}"
     lines = indent(_joined(*before, call), "        ")
     return f"""\
 def output(model):

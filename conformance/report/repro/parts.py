@@ -53,7 +53,7 @@ class Parts:
 
     @property
     def _model(self) -> Import:
-        return ("diffusers", self.repro.names.model)
+        return (self.repro.case.subject.family.module, self.repro.names.model)
 
     @property
     def _pipeline(self) -> set[Import]:
@@ -200,9 +200,16 @@ def _filled(words: Iterable[str], width: int) -> list[str]:
 
 
 def broken(line: str) -> list[str]:
-    """Break a long call behind its opening bracket."""
+    """Break a long call behind its opening bracket, or put a long value into brackets."""
     if len(line) <= WIDTH - 8:
         return [line]
-    head, _, rest = line.partition("(")
-    inside = wrap(rest[:-1], WIDTH - 12, break_long_words=False, break_on_hyphens=False)
-    return [f"{head}(", *(f"    {each}" for each in inside), ")"]
+    head, _, inside = line.partition("(")
+    if '"' in head or "'" in head:  # the bracket is part of a text
+        name, _, inside = line.partition(" = ")
+        head, inside = f"{name} = ", f"{inside})"
+    inner = _filled(WORD.findall(inside[:-1]), WIDTH - 12)
+    return [f"{head}(", *(f"    {each}" for each in inner), ")"]
+
+
+WORD = re.compile(r"""(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^\s"'])+""")
+"""What stands between blanks; a text in quotes is not broken."""

@@ -70,7 +70,7 @@ class Repro:
     def names(self) -> Names:
         """What the lines of the axes are filled with."""
         return Names(
-            model=self.case.subject.family.model_class,
+            model=self.case.subject.family.class_name,
             config=self.built.text if self.inline else "config",
             limit=SHARDS[self.case.subject.size],
             device=str(self.case.device),
