@@ -193,6 +193,7 @@ const TITLES = {
   payload_limit_bytes: "most bytes of tensor data", bf16_bytes: "bytes in bf16",
   quantized_tensors: "quantized tensors", inner_tensors: "inner tensors",
   sqnr_db: "signal to quantization noise, dB",
+  psnr_db: "peak signal to noise of the picture, dB", ssim: "structural similarity of the picture",
 };
 
 function numbers(attempt) {
