@@ -38,12 +38,13 @@ class Case:
     @property
     def quantized(self) -> str:
         """Cases that share it share one quantized model."""
-        return f"{self.subject.name}.{self.scheme.name}.{self.route.name}.{self.device}"
+        writer = self.device.writer
+        return f"{self.subject.name}.{self.scheme.name}.{self.route.name}.{writer}"
 
     @property
     def markers(self) -> tuple[str, ...]:
         """The pytest markers of this case: its size, its device, its family, and `extra`."""
-        device = "gpu" if self.device is Device.CUDA else "cpu"
+        device = "cpu" if self.device is Device.CPU else "gpu"
         extra = (EXTRA,) if self.extra else ()
         return (str(self.subject.size), device, self.subject.family.name, *extra)
 
@@ -58,24 +59,48 @@ def enumerate_cases(
 ) -> Iterator[Case]:
     """Yield every valid case, ordered so that the cases of a group follow each other."""
     for subject in registry.subjects().values() if subjects is None else subjects:
+        routes, forms = ways_of(subject)
         for scheme in registry.schemes().values():
-            if subject.schemes is not None and scheme.name not in subject.schemes:
+            if not _goes_with(subject, scheme):
                 continue
-            for device, route, form in product(
-                devices, registry.routes().values(), formats_of(subject)
-            ):
-                if form.schemes is not None and scheme.name not in form.schemes:
-                    continue
-                yield Case(subject, scheme, route, form, device)
+            for device in devices:
+                for route, form in product(routes, _forms(forms, subject, scheme, device)):
+                    yield Case(subject, scheme, route, form, device)
+
+
+def _forms(
+    forms: Iterable[Format], subject: Subject, scheme: Scheme, device: Device
+) -> list[Format]:
+    """Return those of a subject's formats that go with a scheme and a device."""
+    found = [form for form in forms if form.schemes is None or scheme.name in form.schemes]
+    if not device.crossed:
+        return found
+    return [form for form in found if form.crosses and subject.size is Size.TINY]
+
+
+def _goes_with(subject: Subject, scheme: Scheme) -> bool:
+    """Is there a case of both? A picture is drawn where it is known how good it must be."""
+    if subject.pipeline is not None and scheme.likeness is None:
+        return False
+    return subject.schemes is None or scheme.name in subject.schemes
+
+
+def ways_of(subject: Subject) -> tuple[list[Route], list[Format]]:
+    """Return the routes that a subject can go, and its formats: a whole pipeline needs one."""
+    routes = registry.routes().values()
+    possible = [each for each in routes if subject.pipeline is not None or not each.whole]
+    return possible, formats_of(subject)
 
 
 def formats_of(subject: Subject) -> list[Format]:
     """Return the formats that a subject is saved in."""
-    return [
-        each
-        for each in registry.formats().values()
-        if (each.shard_bytes is None if subject.formats is None else each.name in subject.formats)
-    ]
+    if subject.formats is None:
+        return [each for each in registry.formats().values() if _is_of_models(each)]
+    return [each for each in registry.formats().values() if each.name in subject.formats]
+
+
+def _is_of_models(form: Format) -> bool:
+    return form.shard_bytes is None and not form.whole
 
 
 @cache
@@ -108,6 +133,12 @@ def require_inert(cases: Iterable[Case]) -> None:
 def default_formats() -> tuple[str, ...]:
     """The formats of default cases by name: those with shards of gigabytes are not among them."""
     return tuple(dict.fromkeys(case.format.name for case in default_cases()))
+
+
+@cache
+def default_routes() -> tuple[str, ...]:
+    """The routes of default cases by name: those of whole pipelines are not among them."""
+    return tuple(dict.fromkeys(case.route.name for case in default_cases()))
 
 
 def find(case_id: str) -> Case:

@@ -23,6 +23,7 @@ def described_markers() -> dict[str, str]:
         "tiny": "models that are fastest",
         "small": "models of at least 10 M parameters",
         "full": "models of published dimensions",
+        "pipeline": "tiny models inside their whole pipelines, which draw pictures",
         "cpu": "cases on CPU",
         GPU: "cases on a CUDA device",
         EXTRA: "formats and families that run only when they are asked for",
@@ -47,7 +48,7 @@ def candidates(globs: Iterable[str], words: Collection[str]) -> list[Case]:
     if given:
         return select(given, extra=any(word in words for word in _extra_words()))
     sizes = {Size.TINY, *(size for size in Size if size in words)}
-    devices = [Device.CPU, *([Device.CUDA] if GPU in words else [])]
+    devices = list(Device) if GPU in words else [Device.CPU]
     subjects = [each for each in registry.subjects().values() if each.size in sizes]
     return [case for case in enumerate_cases(subjects, devices) if _asked(case, words)]
 

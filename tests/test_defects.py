@@ -220,6 +220,28 @@ def test_a_traceback_is_taken_apart() -> None:
     assert raised_in("no exception: here") == ()
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "saw RuntimeError: invalid",
+        "E   RuntimeError: invalid",
+        "save-failed at save: RuntimeError: invalid",
+        "RuntimeError at save (same reader): invalid",
+        "RuntimeError at load (fresh reader): invalid",
+    ],
+)
+def test_the_lines_of_a_repro_and_of_a_run_are_read_like_a_traceback(line: str) -> None:
+    assert raised_in(f"Unable to import\n{line}") == (Raised("RuntimeError", "invalid"),)
+    assert raised_in(f"I {line}") == ()
+
+
+def test_what_a_repro_saw_counts_more_than_what_it_was_warned_of() -> None:
+    warned = "Unable to import `torchao` Tensor objects. This may affect loading checkpoints"
+    saw = "saw RuntimeError: Attempted to access the data pointer on an invalid python storage."
+    best = explain(f"{warned}\n{saw}\nleft behind: config.json", DEFECTS)[0]
+    assert (best.defect.name, best.how) == ("safetensors-invalid-storage", How.ENDED)
+
+
 def test_paths_of_a_machine_are_cut_out() -> None:
     text = "for '/tmp/a b/c.bin' at /tmp/x/y.bin, see https://example.org/a/b and 1/2"
     cut = "for '<path>' at <path>, see https://example.org/a/b and 1/2"

@@ -19,7 +19,7 @@ from test_verdicts import CASE, finding
 
 from conformance import __version__
 from conformance.axes import registry
-from conformance.case import all_cases, default_cases, default_formats
+from conformance.case import all_cases, default_cases, default_formats, default_routes
 from conformance.errors import UsageError
 from conformance.judging.expectations import active, load_expectations, packaged
 from conformance.judging.judge import judge
@@ -41,7 +41,7 @@ from conformance.roundtrip.checks import check_names
 from conformance.roundtrip.outcome import Failure, Outcome, Stage
 
 ROOT = Path(__file__).parents[1]
-FORMATS, ROUTES = default_formats(), tuple(registry.routes())
+FORMATS, ROUTES = default_formats(), default_routes()
 CORRUPT = Outcome("", findings=(finding(),))
 AGAIN = "conformance run --results R && python -m conformance.report.tables R"
 

@@ -42,7 +42,7 @@ def single_and_sharded(
         )
         for gigabytes in SHARDS
     )
-    return (single, sharded, *limited)
+    return (replace(single, crosses=True), sharded, *limited)
 
 
 def recipe(*, safetensors: bool) -> dict[str, Any]:

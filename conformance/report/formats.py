@@ -2,7 +2,7 @@
 
 from conformance.axes import registry
 from conformance.axes.base import Format
-from conformance.case import find
+from conformance.case import default_routes, find
 from conformance.report.github import code, table
 from conformance.report.support import LEGEND, Support
 
@@ -21,7 +21,7 @@ def what_they_are(support: Support) -> list[str]:
 def what_came_back(support: Support) -> list[str]:
     """Return the table of format by scheme; a cell has a letter for each route that differs."""
     schemes = [name for name in registry.schemes() if _any_of(support, name)]
-    routes = " / ".join(f"`{name}`" for name in registry.routes())
+    routes = " / ".join(f"`{name}`" for name in default_routes())
     rows = (
         (code(form.name), *(code(_cell(support, form, scheme)) for scheme in schemes))
         for form in measured_formats(support)
@@ -35,7 +35,7 @@ def _any_of(support: Support, scheme: str) -> bool:
 
 
 def _cell(support: Support, form: Format, scheme: str) -> str:
-    letters = (support.letter(scheme, route, form.name) for route in registry.routes())
+    letters = (support.letter(scheme, route, form.name) for route in default_routes())
     return " / ".join(dict.fromkeys(letters))
 
 

@@ -14,7 +14,12 @@ from conformance.roundtrip.checks import all_checks
 
 LINK = re.compile(r"\[(?P<text>[^\[\]]*)\]\((?P<path>[^()\s#:]+)(?P<fragment>#[^()\s]*)?\)")
 """A link to a file of the checkout; one with a scheme has a colon."""
-TUTORIALS = ("gate-your-upgrade", "file-a-good-bug", "add-a-family")
+TUTORIALS = (
+    "gate-your-upgrade",
+    "file-a-good-bug",
+    "add-a-family",
+    "a-family-of-your-own",
+)
 
 
 def relinked(markdown: str, page: str, source: str, root: Path) -> str:
@@ -52,7 +57,9 @@ def all_pages(root: Path, results: Results) -> dict[str, str]:
     return {**moved, **pages(results)}
 
 
-MEASURED = ["support.md", "formats.md", "exchange.md", "defects.md", "damage.md", "past.md"]
+MEASURED = [
+    f"{name}.md" for name in ("support", "formats", "exchange", "defects", "damage", "past", "hub")
+]
 """The pages of what was measured."""
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from conformance.axes import registry
-from conformance.case import find
+from conformance.case import default_routes, find
 from conformance.errors import UsageError
 from conformance.judging.packed import packed
 from conformance.judging.results import Results, read_results
@@ -60,9 +60,9 @@ def _counts(support: Support) -> list[str]:
 
 
 def _compact(support: Support) -> list[str]:
-    routes = " / ".join(f"`{name}`" for name in registry.routes())
+    routes = " / ".join(f"`{name}`" for name in default_routes())
     missing = sum(1 for scheme in registry.schemes() if not support.measured(scheme))
-    forms = sum(not each.extra for each in registry.formats().values())
+    forms = sum(not (each.extra or each.whole) for each in registry.formats().values())
     told = (
         f"{missing} of {len(registry.schemes())} schemes and {forms - len(support.formats())} "
         f"of {forms} formats were not measured."
@@ -73,8 +73,9 @@ def _compact(support: Support) -> list[str]:
 
 def _routes(support: Support) -> list[str]:
     lines = [f"{LEGEND}."]
-    for route in registry.routes().values():
-        lines += ["", f"### {route.name}: {route.title}", "", *by_route(support, route.name)]
+    for name in default_routes():
+        title = registry.routes()[name].title
+        lines += ["", f"### {name}: {title}", "", *by_route(support, name)]
     return lines
 
 

@@ -14,10 +14,11 @@ from collections.abc import Iterator
 
 from conformance.axes.base import PayloadLimit
 from conformance.roundtrip.evidence import Check, Difference, Evidence, Side
-from conformance.roundtrip.facts import ModelFacts
+from conformance.roundtrip.facts import ModelFacts, TensorFacts
 from conformance.roundtrip.outcome import Harm, Stage
 from conformance.roundtrip.record import Record
 
+FLOAT32 = "torch.float32"
 OVERHEAD_PER_TENSOR = 4096
 OVERHEAD_PER_TENSOR_AND_FILE = 512
 OVERHEAD = 16384
@@ -34,8 +35,8 @@ def run(evidence: Evidence) -> Iterator[Difference]:
         yield Difference("files", "payload differs", f"{total} bytes", record.payload_bytes)
     for key, facts in record.facts.quantized.items():
         limit = scheme.payload(facts.shape)
-        if facts.bytes > limit:
-            yield Difference(key, "weight exceeds its limit", f"{limit} bytes", facts.bytes)
+        if (counted := bytes_as_of_bf16(facts)) > limit:
+            yield Difference(key, "weight exceeds its limit", f"{limit} bytes", counted)
     overhead = sum(record.file_bytes.values()) - record.payload_bytes
     # Every shard of a safetensors checkpoint repeats the metadata of all tensors.
     repeated = OVERHEAD_PER_TENSOR_AND_FILE * max(len(record.file_bytes), files_in(record))
@@ -49,10 +50,21 @@ def files_in(record: Record) -> int:
     return len({re.split("[/#]", name, maxsplit=1)[0] for name in record.digests})
 
 
+def bytes_as_of_bf16(facts: TensorFacts) -> int:
+    """Return the bytes of a quantized weight, as if it had been quantized from bf16.
+
+    Limits are those of bf16 weights. Some layers are kept in float32, and then so are the scales.
+    """
+    wide = sum(inner.bytes for inner in facts.inner.values() if inner.dtype == FLOAT32)
+    return facts.bytes - (wide // 2 if facts.dtype == FLOAT32 else 0)
+
+
 def most_bytes(facts: ModelFacts, limit: PayloadLimit) -> int:
     """Return the most bytes of tensor data that the files may hold: what every weight may."""
-    saved = facts.saved.values()
-    return sum(limit(each.shape) if each.quantized else each.bytes for each in saved)
+    return sum(
+        limit(each.shape) + each.bytes - bytes_as_of_bf16(each) if each.quantized else each.bytes
+        for each in facts.saved.values()
+    )
 
 
 def shared_bytes(facts: ModelFacts) -> int:
