@@ -177,7 +177,7 @@ class Handler(BaseHTTPRequestHandler):
         self._answer({})
 
     def commit(self, body: bytes, repo: str, revision: str) -> None:
-        _, before = self._commit(repo, revision)
+        _oid, before = self._commit(repo, revision)
         files = dict(before)
         for line in map(json.loads, body.splitlines()):
             value = line["value"]
@@ -204,26 +204,25 @@ class Handler(BaseHTTPRequestHandler):
         self._answer({"id": repo, "sha": oid, "siblings": siblings, "private": True, "tags": []})
 
     def tree(self, _: bytes, repo: str, revision: str) -> None:
-        _, files = self._commit(repo, revision)
+        _oid, files = self._commit(repo, revision)
         self._answer([_entry(path, content) for path, content in sorted(files.items())])
 
     def resolve(self, _: bytes, repo: str, revision: str, path: str) -> None:
         oid, files = self._commit(repo, revision)
-        headers = {"X-Repo-Commit": oid}
+        commit = {"X-Repo-Commit": oid}
         if path not in files:
-            error = {**headers, "X-Error-Code": "EntryNotFound"}
+            error = {**commit, "X-Error-Code": "EntryNotFound"}
             self._answer({"error": "Entry not found"}, 404, error)
             return
-        content = files[path]
-        headers |= {"ETag": f'"{_etag(path, content)}"', "Accept-Ranges": "bytes"}
-        self._send(200, content, {**headers, "Content-Type": "application/octet-stream"})
+        etag = {"ETag": f'"{_etag(path, files[path])}"', "Accept-Ranges": "bytes"}
+        kind = {"Content-Type": "application/octet-stream"}
+        self._send(200, files[path], {**commit, **etag, **kind})
 
     # Answers
 
     @property
     def _here(self) -> str:
-        host, port = self.server.server_address[:2]
-        return f"http://{host!s}:{port}"
+        return f"http://127.0.0.1:{self.connection.getsockname()[1]}"
 
     def _answer(self, value: Any, status: int = 200, headers: dict[str, str] | None = None) -> None:
         kind = {"Content-Type": "application/json"}
