@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, cast
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 TOKEN = "hf_of_the_stand_in"
@@ -177,7 +177,7 @@ class Handler(BaseHTTPRequestHandler):
         self._answer({})
 
     def commit(self, body: bytes, repo: str, revision: str) -> None:
-        _, before = self._commit(repo, revision)
+        _oid, before = self._commit(repo, revision)
         files = dict(before)
         for line in map(json.loads, body.splitlines()):
             value = line["value"]
@@ -200,30 +200,29 @@ class Handler(BaseHTTPRequestHandler):
 
     def info(self, _: bytes, repo: str, revision: str = MAIN) -> None:
         oid, files = self._commit(repo, revision)
-        siblings = [{"rfilename": name} for name in sorted(files)]
+        siblings = [{"rfilename": each} for each in sorted(files)]
         self._answer({"id": repo, "sha": oid, "siblings": siblings, "private": True, "tags": []})
 
     def tree(self, _: bytes, repo: str, revision: str) -> None:
-        files = self._commit(repo, revision)[1]
+        _oid, files = self._commit(repo, revision)
         self._answer([_entry(path, content) for path, content in sorted(files.items())])
 
     def resolve(self, _: bytes, repo: str, revision: str, path: str) -> None:
         oid, files = self._commit(repo, revision)
-        headers = {"X-Repo-Commit": oid}
+        commit = {"X-Repo-Commit": oid}
         if path not in files:
-            error = {**headers, "X-Error-Code": "EntryNotFound"}
+            error = {**commit, "X-Error-Code": "EntryNotFound"}
             self._answer({"error": "Entry not found"}, 404, error)
             return
-        content = files[path]
-        headers |= {"ETag": f'"{_etag(path, content)}"', "Accept-Ranges": "bytes"}
-        self._send(200, content, {**headers, "Content-Type": "application/octet-stream"})
+        etag = {"ETag": f'"{_etag(path, files[path])}"', "Accept-Ranges": "bytes"}
+        kind = {"Content-Type": "application/octet-stream"}
+        self._send(200, files[path], {**commit, **etag, **kind})
 
     # Answers
 
     @property
     def _here(self) -> str:
-        server = cast(ThreadingHTTPServer, self.server)
-        return f"http://{server.server_name}:{server.server_port}"
+        return f"http://127.0.0.1:{self.connection.getsockname()[1]}"
 
     def _answer(self, value: Any, status: int = 200, headers: dict[str, str] | None = None) -> None:
         kind = {"Content-Type": "application/json"}

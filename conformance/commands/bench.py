@@ -13,8 +13,10 @@ from rich.console import Group
 from rich.table import Table
 
 from conformance.axes.base import Device
+from conformance.bench import load as bench_load
 from conformance.bench import model as models
 from conformance.bench import shown
+from conformance.bench import soak as bench_soak
 from conformance.bench.benched import NONE
 from conformance.bench.gate import measure as measure_gate
 from conformance.bench.report import measure as measure_report
@@ -25,6 +27,11 @@ from conformance.errors import UsageError
 from conformance.judging.summary import ExitCode
 from conformance.report import text
 from conformance.report.browser import missing
+from conformance.selection import chosen
+
+LOAD = ("flux-tiny.int8wo.*.cpu", "flux-tiny.float8wo.*.cpu")
+"""Two schemes by both routes in all formats: 28 round trips in turn."""
+SOAK = ("flux-tiny.int8*.cpu",)
 
 app = typer.Typer(
     help="Measure what the suite costs, and what a quantized model gives.", no_args_is_help=True
@@ -83,6 +90,52 @@ def gate(
     notes = text.console(stderr=True)
     tell = partial(notes.print, highlight=False)
     _show(measure_gate((baseline, candidate), globs or (), workers, tell), as_json=as_json)
+
+
+@app.command(epilog="Example: [bold]conformance bench load --trips 1000 --output load.json[/]")
+def load(
+    trips: Annotated[int, typer.Option(min=10, help="Round trips in one process.")] = 1000,
+    globs: Globs = None,
+    output: Annotated[
+        Path, typer.Option(metavar="FILE", help="The numbers, as JSON; a plot (SVG) beside it.")
+    ] = Path("conformance-load.json"),
+    as_json: AsJson = False,
+) -> None:
+    """Do round trips in one process, and tell whether its memory stays flat."""
+    cases = [each.id for each in chosen(globs or LOAD, ())]
+    notes = text.console(stderr=True)
+    step = max(1, trips // 10)
+
+    def tell(done: int) -> None:
+        if done % step == 0:
+            notes.print(f"{done} of {trips} round trips", highlight=False)
+
+    found = bench_load.measure(cases, trips, tell)
+    bench_load.save(output, found)
+    _show(bench_load.figures(found), as_json=as_json)
+    raise typer.Exit(ExitCode.AS_EXPECTED if found.flat else ExitCode.NOT_AS_EXPECTED)
+
+
+@app.command(epilog="Example: [bold]conformance bench soak --minutes 30 -n 2[/]")
+def soak(
+    minutes: Annotated[float, typer.Option(min=0, help="How long to begin further runs.")] = 30,
+    globs: Globs = None,
+    workers: Annotated[int, typer.Option("-n", min=1, help="Engines at work in each run.")] = 2,
+    seed: Annotated[int, typer.Option(help="Of the kills.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Kill workers at random, run after run, and tell whether a result is lost or doubled."""
+    notes = text.console(stderr=True)
+    tell = partial(notes.print, highlight=False)
+    found = bench_soak.measure(globs or SOAK, minutes, workers, seed, tell)
+    if as_json:
+        print(json.dumps(found.as_json(), indent=1))
+    else:
+        table = text.folding_table()
+        for name, value in found.as_json().items():
+            table.add_row(name, ", ".join(value) if isinstance(value, list) else str(value))
+        text.show(text.console(), table)
+    raise typer.Exit(ExitCode.AS_EXPECTED if found.sound else ExitCode.NOT_AS_EXPECTED)
 
 
 def _show(figures: Iterable[Figure], *, as_json: bool) -> None:
