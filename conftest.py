@@ -32,12 +32,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is long, unless `-m` speaks of it or the command names the test."""
+    """Leave out what is long, unless `-m` speaks of it or the command names it."""
     named = tuple(argument for argument in config.args if "::" in argument)
+    files = {(config.invocation_params.dir / each).resolve() for each in config.args}
     long = [
         item
         for item in items
-        if _is_long(item, config.option.markexpr) and not (named and item.nodeid.startswith(named))
+        if _is_long(item, config.option.markexpr, alone=item.path in files)
+        and not (named and item.nodeid.startswith(named))
     ]
     if long:
         left_out = set(long)
@@ -46,12 +48,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.stash[LEFT_OUT] = len(long)
 
 
-def _is_long(item: pytest.Item, expression: str) -> bool:
-    """Own tests of full size are, unless asked for; the suite itself chooses its cases."""
+def _is_long(item: pytest.Item, expression: str, *, alone: bool) -> bool:
+    """Own tests of full size are, unless asked for; the suite itself chooses its cases.
+
+    Whoever names a file wants all of it, but for what takes minutes.
+    """
     if FULL not in expression and OWN in item.path.parents and item.get_closest_marker(FULL):
         return True
-    asked = any(marker in expression for marker in ON_REQUEST)
-    return not asked and any(item.get_closest_marker(marker) for marker in ON_REQUEST)
+    if any(marker in expression for marker in ON_REQUEST):
+        return False
+    markers = (SLOW,) if alone else (SLOW, THOROUGH)
+    return any(item.get_closest_marker(marker) for marker in markers)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

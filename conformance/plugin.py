@@ -27,6 +27,7 @@ from conformance.selection import candidates, described_markers, marker_names
 if TYPE_CHECKING:
     from conformance.judging.expectations import Expectation
     from conformance.roundtrip.engine import Engine
+    from conformance.roundtrip.gallery import Gallery
 
 __all__ = [
     "Checkpoint",
@@ -66,6 +67,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="read further expectations (TOML); may be given often",
     )
     group.addoption(
+        "--pictures", type=Path, metavar="DIR", help="write what pipelines draw as PNG and GIF"
+    )
+    group.addoption(
         "--case-timeout",
         type=_seconds,
         metavar="SECONDS",
@@ -96,6 +100,8 @@ def pytest_configure(config: pytest.Config) -> None:
     with usage_errors():
         if config.option.select:
             select(config.option.select)
+        if config.option.pictures:
+            gallery(config)
         if config.option.expectations:
             declared(config)
 
@@ -140,13 +146,15 @@ def _control(config: pytest.Config, nodeids: Iterable[str]) -> None:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Send all cases of a group to one worker, so that a model is built once.
 
+    A session without a case is left as it is.
+
     Not by `--dist loadgroup`: xdist 3.8 rewrites `item._nodeid`, which pytest 9.2 ignores.
     """
     if config.option.dist != "load":
         return None
-    from conformance.pytest_scheduling import GroupScheduling
+    from conformance.pytest_scheduling import ChosenScheduling
 
-    return GroupScheduling(config, log)
+    return ChosenScheduling(config, log)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -209,8 +217,28 @@ def engine(pytestconfig: pytest.Config) -> "Iterator[Engine]":
     """The worker processes of this session."""
     from conformance.roundtrip.engine import TIMEOUT, Engine
 
-    with Engine(pytestconfig.option.case_timeout or TIMEOUT) as started:
+    timeout = pytestconfig.option.case_timeout or TIMEOUT
+    with Engine(timeout, gallery=gallery(pytestconfig), turn=turn_of(pytestconfig)) as started:
         yield started
+
+
+def turn_of(config: pytest.Config) -> int:
+    """Return which worker of xdist this is, which calls them gw0, gw1 ...; 0 without it."""
+    told: dict[str, str] = getattr(config, "workerinput", {})
+    return int(told.get("workerid", "gw0").removeprefix("gw"))
+
+
+def gallery(config: pytest.Config) -> "Gallery | None":
+    """Return where pictures are hung, or None when nobody asked for them.
+
+    Raises:
+        UsageError: nothing can be written there.
+    """
+    from conformance.roundtrip.gallery import Gallery
+
+    results = config.option.results or Path()
+    asked = config.option.pictures
+    return None if asked is None else Gallery.at(asked, beside=results.parent)
 
 
 @pytest.fixture

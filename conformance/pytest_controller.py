@@ -2,15 +2,15 @@
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from conformance.case import default_cases, find
 from conformance.judging.expectations import Expectation
-from conformance.judging.results import Selection
+from conformance.judging.results import ResultsWriter, Selection
 from conformance.judging.summary import ExitCode, exit_code
-from conformance.pytest_item import PROPERTY, out_of_space
+from conformance.pytest_item import PROPERTY, STOP, out_of_space
 from conformance.report import text
 from conformance.roundtrip.disk import NoSpaceError
 from conformance.roundtrip.outcome import Outcome
@@ -23,6 +23,10 @@ class Controller:
     def __init__(self, config: pytest.Config, run: Session) -> None:
         self.config = config
         self.run = run
+        self.stopped = False
+        """Has the run been ended, and said why?"""
+        self.unclosed = ""
+        """Why the results have no footer."""
 
     @classmethod
     def planned(
@@ -40,17 +44,26 @@ class Controller:
         return cls(config, run)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take in an outcome."""
-        for name, outcome in report.user_properties:
-            if name == PROPERTY and report.when == "call":
-                self._add(Outcome.from_json(json.loads(str(outcome))))
+        """Take in an outcome, or the wish of a worker to end the run."""
+        if report.when != "call":
+            return
+        for name, value in report.user_properties:
+            if name == STOP:
+                reason, code = cast("list[Any]", value)
+                raise self._stop(reason, code)
+            if name == PROPERTY:
+                self._add(Outcome.from_json(json.loads(str(value))))
 
     def _add(self, outcome: Outcome) -> None:
         try:
             with out_of_space(self.config.option.results):
                 self.run.add(outcome)
         except NoSpaceError as error:
-            raise pytest.exit.Exception(str(error), returncode=ExitCode.INCONCLUSIVE) from None
+            raise self._stop(str(error), ExitCode.INCONCLUSIVE) from None
+
+    def _stop(self, reason: str, code: int) -> BaseException:
+        self.stopped = True
+        return pytest.exit.Exception(reason, returncode=code)
 
     @property
     def unused(self) -> tuple[str, ...]:
@@ -62,10 +75,19 @@ class Controller:
         """Close the results; nothing measured, or an unused expectation, is red."""
         if self.run.results is not None:
             self.run.results.unused = self.unused
-            self.run.results.close(interrupted=exitstatus == pytest.ExitCode.INTERRUPTED)
+            self._close(self.run.results, interrupted=exitstatus == pytest.ExitCode.INTERRUPTED)
         as_expected = exit_code(self.run.tally, self.unused) is ExitCode.AS_EXPECTED
-        if exitstatus == pytest.ExitCode.OK and not as_expected:
+        if self.unclosed:
+            session.exitstatus = ExitCode.INCONCLUSIVE
+        elif exitstatus == pytest.ExitCode.OK and not as_expected:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _close(self, results: ResultsWriter, *, interrupted: bool) -> None:
+        try:
+            with out_of_space(self.config.option.results):
+                results.close(interrupted=interrupted)
+        except NoSpaceError as error:
+            self.unclosed = str(error)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Print the counts by verdict, then the causes, worst first."""
@@ -73,6 +95,9 @@ class Controller:
         planned = len(self.run.cases)
         summary = text.summary(self.run.tally, self.run.causes, self.unused, planned=planned)
         terminalreporter.write(text.to_text(summary))
+        if self.unclosed and not self.stopped:
+            terminalreporter.write_line(f"\n{self.unclosed}")
         if self.config.option.results is not None:
-            state = "results" if self.run.complete else "partial results"
+            whole = self.run.complete and not self.unclosed
+            state = "results" if whole else "partial results"
             terminalreporter.write_line(f"\n{state}: {self.config.option.results}")

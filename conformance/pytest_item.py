@@ -20,6 +20,8 @@ from conformance.roundtrip.outcome import NoResultKind, Outcome
 
 PROPERTY = "conformance outcome"
 """The user property that carries an outcome from the item to the controller."""
+STOP = "conformance stop"
+"""The one by which an xdist worker says why the run ends, and with which exit code."""
 
 
 def run(
@@ -30,9 +32,9 @@ def run(
         with out_of_space(request.config.option.results):
             outcome = require_space(engine.run(case))
     except UsageError as error:
-        raise stopping(request.session, str(error)) from None
+        raise stopping(request, str(error), pytest.ExitCode.USAGE_ERROR) from None
     except NoSpaceError as error:
-        raise stopping(request.session, str(error), ExitCode.INCONCLUSIVE) from None
+        raise stopping(request, str(error), ExitCode.INCONCLUSIVE) from None
     # As text, because xdist sends no enums.
     request.node.user_properties.append((PROPERTY, json.dumps(outcome.to_json())))
     end_test(outcome, judge(outcome, declared))
@@ -57,13 +59,15 @@ def out_of_space(results: Path | None) -> Iterator[None]:
         raise NoSpaceError(f"no space left: {error}; {mend}") from None
 
 
-def stopping(
-    session: pytest.Session, reason: str, code: int = pytest.ExitCode.USAGE_ERROR
-) -> BaseException:
-    """Return what ends the whole run: no case can be measured. An xdist worker asks for it."""
-    if not hasattr(session.config, "workerinput"):
+def stopping(request: pytest.FixtureRequest, reason: str, code: int) -> BaseException:
+    """Return what ends the whole run: no case can be measured. An xdist worker asks for it.
+
+    xdist ends a run that a worker stops with a code of its own, so the controller is told ours.
+    """
+    if not hasattr(request.config, "workerinput"):
         return pytest.exit.Exception(reason, returncode=code)
-    session.shouldstop = reason
+    request.node.user_properties.append((STOP, [reason, int(code)]))
+    request.session.shouldstop = reason
     return pytest.fail.Exception(reason, pytrace=False)
 
 

@@ -214,6 +214,7 @@ def test_a_terminal_gets_colours_and_none_with_no_color(arguments: tuple[str, ..
     assert "\x1b" not in on_a_terminal(*arguments, NO_COLOR="1")
 
 
+@pytest.mark.thorough
 @cheap
 def test_a_pipe_gets_no_escape_codes_and_whole_cells(arguments: tuple[str, ...]) -> None:
     ended = called(*arguments, COLUMNS="80", NO_COLOR="", FORCE_COLOR="", GITHUB_ACTIONS="")
@@ -246,6 +247,7 @@ def completed(*words: str) -> list[str]:
     return ended.stdout.split()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("words", "offered"),
     [

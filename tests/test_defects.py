@@ -109,11 +109,14 @@ def saying(sample: Sample) -> set[str]:
     return alike()[sample.likeness]
 
 
-def test_one_message_alone_is_of_two_entries() -> None:
+def test_three_messages_alone_are_of_two_entries() -> None:
     """All others find theirs alone."""
     shared = {frozenset(saying(sample)) for _, sample in RAISED if len(saying(sample)) > 1}
-    pair = frozenset({"float8-of-0.9-cannot-be-called", "grouped-int8-cannot-be-quantized"})
-    assert shared == {pair}
+    assert shared == {
+        frozenset({"float8-of-0.9-cannot-be-called", "grouped-int8-cannot-be-quantized"}),
+        frozenset({"flashpack-knows-no-subclasses", "read-quantized-once-more"}),
+        frozenset({"module-cannot-be-pickled", "whole-model-cannot-be-saved"}),
+    }
 
 
 def samples() -> Iterator[Any]:
@@ -133,6 +136,7 @@ def test_an_entry_is_found_by_its_own_message(defect: Defect, sample: Sample) ->
         assert {each.defect.name for each in top} == saying(sample)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("defect", "sample"), RAISED, ids=ids(RAISED))
 def test_an_entry_is_found_by_the_last_line_alone(defect: Defect, sample: Sample) -> None:
     ended = sample.said[-1]
@@ -214,6 +218,28 @@ def test_a_traceback_is_taken_apart() -> None:
     )
     assert raised_in(text) == (Raised("pkg.OneError", "a\nb"), Raised("TwoError", "c"))
     assert raised_in("no exception: here") == ()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "saw RuntimeError: invalid",
+        "E   RuntimeError: invalid",
+        "save-failed at save: RuntimeError: invalid",
+        "RuntimeError at save (same reader): invalid",
+        "RuntimeError at load (fresh reader): invalid",
+    ],
+)
+def test_the_lines_of_a_repro_and_of_a_run_are_read_like_a_traceback(line: str) -> None:
+    assert raised_in(f"Unable to import\n{line}") == (Raised("RuntimeError", "invalid"),)
+    assert raised_in(f"I {line}") == ()
+
+
+def test_what_a_repro_saw_counts_more_than_what_it_was_warned_of() -> None:
+    warned = "Unable to import `torchao` Tensor objects. This may affect loading checkpoints"
+    saw = "saw RuntimeError: Attempted to access the data pointer on an invalid python storage."
+    best = explain(f"{warned}\n{saw}\nleft behind: config.json", DEFECTS)[0]
+    assert (best.defect.name, best.how) == ("safetensors-invalid-storage", How.ENDED)
 
 
 def test_paths_of_a_machine_are_cut_out() -> None:

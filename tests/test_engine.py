@@ -184,6 +184,7 @@ def test_a_death_is_the_result_of_that_case_only(dies: str) -> None:
     assert during.no_result.reason == "the process ended by exit code 7"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("hangs", ["writer", "reader"])
 def test_a_hang_is_the_result_of_that_case_only(hangs: str) -> None:
     healthy = partial(sleeping_on, "nothing")

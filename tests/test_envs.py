@@ -1,7 +1,11 @@
 """Real environments of small wheels: real uv, nothing downloaded."""
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from fake_index import FIXED, toyquant
@@ -47,6 +51,31 @@ def test_nothing_of_the_caller_leaks(
     assert done.stdout.split() == ["2.0", "None", "None", "3", "more"], done.stderr
 
 
+@pytest.fixture
+def answering() -> Iterator[Callable[[int], str]]:
+    """Start an index that answers everything with one status; its address."""
+    with ExitStack() as servers:
+
+        def start(status: int) -> str:
+            class Handler(BaseHTTPRequestHandler):
+                def do_GET(self) -> None:
+                    self.send_response(status)
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+
+                do_HEAD = do_GET  # noqa: N815 - the name is the protocol's
+
+                def log_message(self, format: str, *args: object) -> None:
+                    """A test prints nothing."""
+
+            server = servers.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
+            servers.callback(server.shutdown)
+            Thread(target=server.serve_forever, daemon=True).start()
+            return f"http://127.0.0.1:{server.server_port}/simple"
+
+        yield start
+
+
 @pytest.mark.parametrize(
     ("name", "why", "words"),
     [
@@ -73,10 +102,22 @@ def test_what_is_imported_only_when_it_is_asked_for_is_asked_for(kept: Tools) ->
     assert answer.words == "RuntimeError: no FluxTransformer2DModel without a host"
 
 
-def test_an_unknown_package_is_in_the_resolvers_words(kept: Tools) -> None:
-    answer = lacks(ready(Environment("x", ("toyquantt==1.0",), suite="toysuite"), kept))
-    assert answer.lacks is Lacks.UNRESOLVED
-    assert "toyquantt was not found" in answer.words
+@pytest.mark.parametrize(
+    ("offline", "why", "words"),
+    [
+        ("0", Lacks.UNRESOLVED, "toyquantt was not found in the provided package locations"),
+        ("1", Lacks.UNREACHABLE, "the network was disabled"),
+    ],
+)
+def test_an_unknown_package_is_in_the_resolvers_words(
+    kept: Tools, offline: str, why: Lacks, words: str
+) -> None:
+    variables = {**kept.uv.variables, "UV_OFFLINE": offline}
+    alone = () if offline == "1" else ("--no-index",)
+    using = replace(kept, uv=replace(kept.uv, variables=variables, index_arguments=alone))
+    answer = lacks(ready(Environment("x", ("toyquantt==1.0",), suite="toysuite"), using))
+    assert answer.lacks is why
+    assert words in answer.words
 
 
 def test_an_overridden_version_is_a_mismatch(fresh: Tools, tmp_path: Path) -> None:
@@ -94,8 +135,31 @@ def test_an_index_that_does_not_answer_is_one_line(fresh: Tools) -> None:
     variables.pop("UV_OFFLINE")
     using = replace(fresh, uv=replace(fresh.uv, variables=variables))
     answer = lacks(ready(Environment("x", ("nowhere==1.0",), suite="toysuite"), using))
-    assert answer.lacks is Lacks.UNRESOLVED
+    assert answer.lacks is Lacks.UNREACHABLE
     assert "Connection refused" in answer.words
+    assert answer.words.endswith("; try again when it answers")
+
+
+@pytest.mark.parametrize(
+    ("status", "why", "words"),
+    [
+        (503, Lacks.UNREACHABLE, "503 Service Unavailable"),
+        (429, Lacks.UNREACHABLE, "429 Too Many Requests"),
+        (403, Lacks.UNREACHABLE, "403 Forbidden"),
+        (404, Lacks.UNRESOLVED, "nowhere was not found in the package registry"),
+    ],
+)
+def test_what_an_index_answers_is_told_apart(
+    fresh: Tools, answering: Callable[[int], str], status: int, why: Lacks, words: str
+) -> None:
+    more = {"UV_DEFAULT_INDEX": answering(status), "UV_HTTP_RETRIES": "0"}
+    variables = {**fresh.uv.variables, **more}
+    variables.pop("UV_OFFLINE")
+    using = replace(fresh, uv=replace(fresh.uv, variables=variables))
+    answer = lacks(ready(Environment("x", ("nowhere==1.0",), suite="toysuite"), using))
+    assert answer.lacks is why
+    assert words in answer.words
+    assert "\n" not in answer.reason
 
 
 def test_the_second_time_it_is_taken_from_the_cache(fresh: Tools, toys: Environments) -> None:

@@ -128,8 +128,9 @@ def repository(tmp_path: Path) -> tuple[str, list[str]]:
 @pytest.fixture
 def online(fresh: Tools) -> Tools:
     """Tools that may fetch, from the index of toys and from repositories alone."""
-    variables = {**fresh.uv.variables, "UV_OFFLINE": "0", "UV_NO_INDEX": "1"}
-    return replace(fresh, uv=replace(fresh.uv, variables=variables))
+    variables = {**fresh.uv.variables, "UV_OFFLINE": "0"}
+    uv = replace(fresh.uv, variables=variables, index_arguments=("--no-index",))
+    return replace(fresh, uv=uv)
 
 
 def test_a_commit_of_a_repository_is_built(

@@ -28,6 +28,8 @@ from conformance.versions.exchange import Member, Plan, exchange, plan
 from conformance.versions.golden import shelves
 from conformance.versions.party import Absent
 
+pytestmark = pytest.mark.thorough
+
 CASE = "flux-tiny.int8wo.quantize_.pickle.cpu"
 GLOBS = ("flux-tiny.int8wo.*.pickle.cpu",)
 CASES = ("flux-tiny.int8wo.quantize_.pickle.cpu", "flux-tiny.int8wo.torchao-config.pickle.cpu")

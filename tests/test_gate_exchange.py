@@ -143,6 +143,7 @@ def test_what_the_baseline_read_in_its_run_it_does_not_read_again(
         assert len(asked) == readers
 
 
+@pytest.mark.thorough
 def test_a_reading_of_a_run_is_what_an_exchange_would_have_read(tmp_path: Path) -> None:
     cases = [find(CASE), find("flux-tiny.int8wo.quantize_.pickle.cpu")]
     with Engine(keep=Keep(tmp_path)) as engine:

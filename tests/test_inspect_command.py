@@ -88,6 +88,16 @@ def test_a_folder_without_weights(tmp_path: Path) -> None:
     assert "holds no weights; name the folder of" in ended.stderr
 
 
+def test_a_folder_whose_weights_lie_deeper_names_them(tmp_path: Path) -> None:
+    place = tmp_path / "b" / "case" / "checkpoint"
+    place.mkdir(parents=True)
+    (place / "weights.bin").touch()
+    (place / "notes.txt").touch()
+    ended = inspect(tmp_path)
+    assert ended.returncode == 2
+    assert ended.stderr.endswith(f"holds no weights; name a folder that does: {place}\n")
+
+
 def test_the_hub_offline_is_one_line() -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "conformance.cli", "inspect", "somebody/something"],
@@ -143,6 +153,7 @@ assert not loaded, loaded
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("path", [OLD, SAFE / "checkpoint"], ids=["pickle", "safetensors"])
 def test_no_library_under_test_is_imported(path: Path) -> None:
     ended = subprocess.run(

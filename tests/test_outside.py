@@ -119,7 +119,7 @@ def test_naming_its_cases_imports_no_torch(install: Install) -> None:
         "if c.startswith('mixer-')]), {'torch', 'diffusers', 'torchao'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "4 set()\n"
+    assert done.stdout == "8 set()\n"
 
 
 @pytest.mark.slow

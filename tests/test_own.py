@@ -21,6 +21,8 @@ from conformance.roundtrip.own import record
 from conformance.roundtrip.record import Record
 from fixtures.saboteurs.surgery import edit_safetensors, edit_torch
 
+pytestmark = pytest.mark.thorough
+
 QUERY = "transformer_blocks.0.attn.to_q"
 GOLDEN = Path(__file__).parents[1] / "fixtures" / "golden"
 VAE_INPUTS = f"{Path(own.__file__)}:image"

@@ -46,6 +46,7 @@ reviewed-by = "a test"
 date = 2026-01-01
 """
 OLD = {"torchao": "0.17.0", "diffusers": "0.42.1"}
+LOOK = "\nlook: conformance inspect {} tells who can read it, and what to do\n"
 NEW = {"torchao": "0.18.0", "diffusers": "0.42.1"}
 
 
@@ -185,6 +186,7 @@ def test_what_does_not_come_back_is_shown(
     done = run("verify", mine)
     assert (done.code, words in done.first) == (code, True), done.first
     assert "✗" in done.out
+    assert ("cannot be read" in done.first) == done.out.endswith(LOOK.format(mine))
     assert "not as expected" not in done.out
     answer = json.loads(run("verify", mine, "--json").out)
     assert (answer["headline"], answer["versions"]) == (done.first, NEW)
@@ -280,6 +282,11 @@ def test_what_breaks_blocks_when_it_breaks_twice(
     assert done.code == 1
     assert done.first == ("Do not upgrade torchao 0.17.0 -> 0.18.0: 1 cause breaks 1 of 1 case.")
     assert "✗" in done.out
+    assert (defect is failed) == (LOOK.format(mine) in done.out)
+    assert done.out.endswith("\nreport: g/report.html\n")
+    drawn = (tmp_path / "g" / "report.html").read_text()
+    assert "conformance inspect PATH" in drawn
+    assert "conformance repro mine" not in drawn
     assert [each[:2] for each in environments.asked][2:] == [("0.18.0", "verify")] * 2
     retry = read_results(tmp_path / "g" / "retry.jsonl")
     assert list(retry.cases) == ["mine.own.recorded.state-dict-safetensors.cpu"]

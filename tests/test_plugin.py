@@ -10,13 +10,16 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from stand_in import CTRL_C, FULL, FULL_HERE, KNOWN_BUG, OBSOLETE
+from stand_in import CTRL_C, FOOTER, FULL, FULL_HERE, FULL_RESULTS, KNOWN_BUG, OBSOLETE
 
 import conformance
 from conformance import pytest_controller, pytest_item
+from conformance.axes.base import Device
 from conformance.case import default_cases, find, select
+from conformance.judging.parts import read_begun
 from conformance.judging.results import Results, read_results
 from conformance.judging.verdicts import Verdict
+from conformance.pytest_scheduling import is_case
 from conformance.roundtrip.outcome import NoResultKind
 
 TESTS = str(Path(__file__).parent)
@@ -125,20 +128,27 @@ def test_every_axis_has_a_marker(run: Suite) -> None:
     assert items(run("--collect-only", "-q", "-m", expression)) == [f"{INT8}.pickle-sharded.cpu"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
-    ("expression", "case"),
+    ("expression", "cases"),
     [
         (
             "small and flux and int8wo and quantize_ and pickle",
-            "flux-small.int8wo.quantize_.pickle.cpu",
+            ["flux-small.int8wo.quantize_.pickle.cpu"],
         ),
-        ("gpu and flux and int8wo and quantize_ and pickle", f"{INT8}.pickle.cuda"),
+        (
+            "gpu and flux and int8wo and quantize_ and pickle",
+            [f"{INT8}.pickle.{device}" for device in ("cuda", "cuda-to-cpu", "cpu-to-cuda")],
+        ),
     ],
 )
-def test_a_marker_brings_in_sizes_and_devices(run: Suite, expression: str, case: str) -> None:
-    assert items(run("--collect-only", "-q", "-m", expression)) == [case]
+def test_a_marker_brings_in_sizes_and_devices(
+    run: Suite, expression: str, cases: list[str]
+) -> None:
+    assert items(run("--collect-only", "-q", "-m", expression)) == cases
 
 
+@pytest.mark.thorough
 def test_a_marker_that_is_denied_takes_away_nothing_else(run: Suite) -> None:
     expression = "not small and flux and int8wo and quantize_ and pickle"
     assert items(run("--collect-only", "-q", "-m", expression)) == [f"{INT8}.pickle.cpu"]
@@ -173,7 +183,9 @@ def test_a_keyword_chooses(run: Suite) -> None:
 def test_without_cuda_a_gpu_run_is_not_green(run: Suite) -> None:
     ran = run("-q", "-m", "gpu", "--select", f"{INT8}.*")
     assert ran.returncode == pytest.ExitCode.TESTS_FAILED
-    assert "0 of 7 cases were measured" in ran.stdout
+    asked = [each for each in select([f"{INT8}.*"]) if "gpu" in each.markers]
+    assert {each.device for each in asked} == set(Device) - {Device.CPU}
+    assert f"0 of {len(asked)} cases were measured" in ran.stdout
     assert "skipped at resolve: no CUDA" in ran.stdout
 
 
@@ -246,6 +258,64 @@ def test_xdist_keeps_groups_together_and_writes_each_case_once(
     assert results.footer.complete
 
 
+TELLS = """
+def pytest_terminal_summary(terminalreporter, config):
+    chosen = config.pluginmanager.getplugin("dsession").sched.chosen
+    terminalreporter.write_line(f"scheduled by {type(chosen).__name__}")
+"""
+FOREIGN = """
+import pytest
+
+@pytest.mark.parametrize("case", ["flux-tiny", "flux-tiny.other.cpu", "a.b"])
+def test_theirs(case):
+    assert case
+"""
+OURS = """
+def test_ours(case):
+    assert case.id
+"""
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    ("tests", "scheduler", "passed"),
+    [(FOREIGN, "LoadScheduling", 3), (FOREIGN + OURS, "GroupScheduling", 10)],
+    ids=["without-cases", "with-cases"],
+)
+def test_only_a_session_with_cases_is_scheduled_by_us(
+    tmp_path: Path, tests: str, scheduler: str, passed: int
+) -> None:
+    (tmp_path / "conftest.py").write_text(TELLS)
+    (tmp_path / "test_theirs.py").write_text(tests)
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-n", "2", "-q", "--select", f"{INT8}.*.cpu"],
+        cwd=tmp_path,
+        env={**OUTSIDE, "PYTHONPATH": CODE},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert ran.returncode == 0, ran.stdout
+    assert f"{passed} passed" in ran.stdout
+    assert f"scheduled by {scheduler}\n" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("nodeid", "ours"),
+    [
+        (f"conformance/suite/test_roundtrip.py::test_comes_back_as_saved[{INT8}.pickle.cpu]", True),
+        ("test_a.py::test_b[flux-tiny.cpu]", True),
+        (f"test_a.py::test_b[{INT8}.cpu]", True),
+        ("test_a.py::test_b[flux-tiny.other.cpu]", False),
+        ("test_a.py::test_b[1.5]", False),
+        ("test_a.py::test_b", False),
+    ],
+    ids=["case", "model", "quantized", "no-case", "dotted", "plain"],
+)
+def test_an_item_is_told_to_be_a_case(nodeid: str, ours: bool) -> None:
+    assert is_case(nodeid) == ours
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -292,23 +362,39 @@ def test_ctrl_c_keeps_what_was_measured(
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("where", [FULL, FULL_HERE])
+@pytest.mark.parametrize("where", [FULL, FULL_HERE, FULL_RESULTS])
 @pytest.mark.parametrize("more", [(), ("-n", "2")], ids=["alone", "xdist"])
 def test_a_full_disk_is_one_line_and_keeps_what_was_measured(
     process: Suite, tmp_path: Path, where: str, more: tuple[str, ...]
 ) -> None:
-    chosen = ("--select", f"{INT8}.*.cpu", "--results", str(tmp_path / "r.jsonl"))
+    path = tmp_path / "r.jsonl"
+    chosen = ("--select", f"{INT8}.*.cpu", "--results", str(path))
     ran = process("-q", *chosen, *more, **{where: "state-dict"})
-    kept = f"free some, and run it again; what was measured is in {tmp_path / 'r.jsonl'}"
-    told = [line for line in ran.stdout.splitlines() if "no space left: " in line]
-    assert any(kept in line for line in told)
-    assert len(told) == 1 or more
+    kept = f"free some, and run it again; what was measured is in {path}"
+    assert ran.returncode == 3
+    (told,) = [line for line in ran.stdout.splitlines() if "no space left: " in line]
+    assert kept in told
     assert "Traceback (most" not in ran.stdout + ran.stderr
-    assert more or ran.returncode == 3
-    results = read_results(tmp_path / "r.jsonl")
-    assert not results.footer.complete
-    assert f"{INT8}.state-dict.cpu" not in results.cases
-    assert len(results.cases) >= 4 or more
+    cases = read_begun(path).cases
+    assert f"{INT8}.state-dict.cpu" not in cases
+    assert len(cases) >= 4 or more
+    if where != FULL_RESULTS:
+        assert not read_results(path).footer.complete
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("more", [(), ("-n", "1")], ids=["alone", "xdist"])
+def test_no_room_for_the_footer_is_one_line(
+    process: Suite, tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    path = tmp_path / "r.jsonl"
+    chosen = ("--select", f"{INT8}.pickle.cpu", "--results", str(path))
+    ran = process("-q", *chosen, *more, **{FULL_RESULTS: FOOTER})
+    assert ran.returncode == 3
+    (told,) = [line for line in ran.stdout.splitlines() if "no space left: " in line]
+    assert told.endswith(f"what was measured is in {path}")
+    assert "Traceback (most" not in ran.stdout + ran.stderr
+    assert list(read_begun(path).cases) == [f"{INT8}.pickle.cpu"]
 
 
 def test_a_real_case_passes(run: Suite) -> None:

@@ -24,6 +24,8 @@ from conformance.report.comparison import headline, to_json
 from conformance.roundtrip.kept import Readings
 from conformance.versions.gate_files import read_gate
 
+pytestmark = pytest.mark.thorough
+
 BEFORE = {A: PASS, B: PASS, C: PASS, D: BREAKS}
 AFTER = {A: BREAKS, B: BREAKS, C: HUNG, D: PASS}
 

@@ -12,7 +12,7 @@ from script_runner import Before, run
 
 from conformance.axes import registry
 from conformance.axes.base import Scheme
-from conformance.case import Case, default_cases, default_formats, find
+from conformance.case import Case, default_cases, default_formats, default_routes, find
 from conformance.environment import observed_versions
 from conformance.judging.excuses import Differs, Raises
 from conformance.judging.expectations import Expectation, Kind
@@ -104,7 +104,7 @@ ALTERED = [
 
 def test_the_sample_has_every_route_and_format() -> None:
     cases = sample()
-    assert {each.route.name for each in cases} == registry.routes().keys()
+    assert {each.route.name for each in cases} == set(default_routes())
     formats = {each.format.name for each in (*cases, *ALTERED)}
     assert formats == set(default_formats())
 
@@ -121,6 +121,34 @@ def test_the_repro_of_a_passing_case_finds_nothing(case: Case, tmp_path: Path) -
 def test_the_tensors_of_an_altered_case_are_equal(case: Case, tmp_path: Path) -> None:
     ran = run(script(Repro(case, VERSIONS)), tmp_path)
     assert ran.code == 0, ran.output
+
+
+# Whole pipelines, of which a script has the transformer alone.
+
+PIPELINES = [
+    ("flux-pipeline.int8wo.pipeline-config.pipeline-safetensors.cpu", "reload-requires-grad", 1),
+    ("cogvideox-pipeline.intx4.quantize_.pipeline-pickle.cpu", "", 0),
+    (
+        "flux-pipeline.float8wo.quantize_.pipeline-safetensors.cpu",
+        "raw-safetensors-sharded-invalid-storage",
+        1,
+    ),
+]
+
+
+@pytest.mark.parametrize(("case", "name", "code"), PIPELINES, ids=lambda each: str(each))
+def test_the_repro_of_a_pipeline_runs(case: str, name: str, code: int, tmp_path: Path) -> None:
+    ran = run(repro(find(case), name), tmp_path)
+    assert ran.code == code, ran.output
+
+
+@pytest.mark.parametrize("check", ["config", "resave", "payload"])
+def test_a_pipeline_is_looked_at_where_its_model_lies(check: str, tmp_path: Path) -> None:
+    whole = find("flux-pipeline.int8wo.pipeline-config.pipeline-pickle.cpu")
+    shown = Found(check, Stage.RESAVE, "it differs")
+    ran = run(script(Repro(whole, VERSIONS, Defect(shown))), tmp_path)
+    assert ran.code == 0, ran.output
+    assert re.search(r"^0 of [1-9]", ran.output, re.MULTILINE)
 
 
 # What a repaired library, another one, or none at all does to a script.

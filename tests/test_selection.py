@@ -55,6 +55,25 @@ def test_what_is_extra_comes_in_by_its_marker_or_name(rare: Format, word: str) -
     assert all(EXTRA in case.markers for case in found)
 
 
+def test_a_glob_that_reaches_usual_cases_means_no_extra_one() -> None:
+    found = chosen(["flux-tiny.int8wo.quantize_.*.cpu"], [])
+    assert found
+    assert not any(case.extra for case in found)
+
+
+def test_a_glob_that_reaches_extra_cases_alone_means_them() -> None:
+    found = chosen(["flux-tiny.int8wo.quantize_.hub-*.cpu"], [])
+    assert found
+    assert all(case.format.name.startswith("hub-") for case in found)
+
+
+@pytest.mark.parametrize("word", [EXTRA, "hub-pickle"])
+def test_a_glob_means_extra_cases_where_a_word_asks_for_them(word: str) -> None:
+    found = chosen(["flux-tiny.int8wo.quantize_.*.cpu"], [word])
+    assert found
+    assert all(word in marker_names(case) for case in found)
+
+
 @pytest.mark.parametrize(
     ("words", "inside"),
     [(["small"], [True, False]), (["gpu"], [False, False]), (["small", "gpu"], [True, True])],

@@ -52,6 +52,7 @@ def test_under_xdist_it_says_so_once(theirs: pytest.Pytester) -> None:
         (("-m", "thorough or slow"), {"passed": 4, "deselected": 1}),
         (("-m", "not slow"), {"passed": 2, "deselected": 3}),
         (("test_theirs.py::test_slow",), {"passed": 3}),
+        (("test_theirs.py::test_thorough",), {"passed": 1}),
         (("test_theirs.py::test_slow[1]",), {"passed": 1}),
     ],
 )
@@ -61,6 +62,14 @@ def test_whoever_asks_gets_what_is_asked_for(
     ran = theirs.runpytest_inprocess(*arguments)
     ran.assert_outcomes(**outcomes)
     assert "left out" not in ran.stdout.str()
+
+
+def test_whoever_names_a_file_gets_all_of_it_but_what_takes_minutes(
+    theirs: pytest.Pytester,
+) -> None:
+    ran = theirs.runpytest_inprocess("test_theirs.py")
+    ran.assert_outcomes(passed=2, deselected=3)
+    ran.stdout.fnmatch_lines(["*3 longer tests were left out;*"])
 
 
 def test_a_keyword_that_finds_only_long_ones_says_how_to_run_them(theirs: pytest.Pytester) -> None:

@@ -85,6 +85,8 @@ def test_the_subjects_are_those_of_the_design() -> None:
         "cogvideox-2b": "full",
         "cogvideox-5b": "full",
         "cogvideox15-5b": "full",
+        "flux-pipeline": "pipeline",
+        "cogvideox-pipeline": "pipeline",
         "sd3-tiny": "tiny",
         "wan-tiny": "tiny",
         "ltx-video-tiny": "tiny",
@@ -353,9 +355,10 @@ def test_a_missing_config_names_the_file_to_add() -> None:
 def test_an_installed_package_reads_its_own_configs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "flux-tiny.json").write_text(json.dumps({"num_layers": 7}))
-    beside = models._CONFIG_DIRECTORIES[1]
-    monkeypatch.setattr(models, "_CONFIG_DIRECTORIES", (tmp_path, beside))
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "flux-tiny.json").write_text(json.dumps({"num_layers": 7}))
+    beside = models._FIXTURES[1]
+    monkeypatch.setattr(models, "_FIXTURES", (tmp_path, beside))
     assert models.model_config(SUBJECTS["flux-tiny"]) == {"num_layers": 7}
     assert models.model_config(SUBJECTS["flux-small"])["in_channels"] == 64
 

@@ -3,7 +3,7 @@
 import pytest
 
 from conformance.roundtrip.disk import no_space
-from conformance.versions.uv import pip_settings, uv_arguments, uv_variables, words
+from conformance.versions.uv import pip_settings, unreachable, uv_arguments, uv_variables, words
 
 LISTING = """\
 :env:.find-links='/wheels /more'
@@ -87,6 +87,30 @@ OLD = "Using Python 3.11\n  \xd7 No solution found:\n  \u2570\u2500\u25b6 Becaus
 )
 def test_its_words_are_one_line(said: str, line: str) -> None:
     assert words(said) == line
+
+
+FETCH = "Failed to fetch: http://i/simple/a/"
+UNSATISFIABLE = "Because a was not found in the {} and you require a, we can conclude that ..."
+
+
+@pytest.mark.parametrize(
+    ("said", "silent"),
+    [
+        (f"{FETCH} error sending request for url (http://i/) dns error", True),
+        (f"{FETCH} HTTP status server error (503 Service Unavailable) for url", True),
+        (f"{FETCH} HTTP status client error (429 Too Many Requests) for url", True),
+        (f"{FETCH} HTTP status client error (404 Not Found) for url", False),
+        ("Network connectivity is disabled, but the requested data wasn't found in", True),
+        (f"{UNSATISFIABLE.format('cache')} hint: because the network was disabled.", True),
+        (f"{UNSATISFIABLE.format('package registry')} hint: (401 Unauthorized)", True),
+        (UNSATISFIABLE.format("package registry"), False),
+        (UNSATISFIABLE.format("provided package locations"), False),
+        ("fatal: unable to access 'https://h/a/': Could not resolve host: h", True),
+        ("fatal: couldn't find remote ref gone", False),
+    ],
+)
+def test_an_index_that_gives_no_answer_is_known(said: str, silent: bool) -> None:
+    assert unreachable(said) is silent
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,8 @@ from conformance.roundtrip.workshop import (
     twice,
 )
 
+pytestmark = pytest.mark.thorough
+
 PICKLE = find("flux-tiny.int8wo.quantize_.pickle.cpu")
 GROUP = [
     find(f"flux-tiny.int8wo.quantize_.{form}.cpu")

@@ -17,7 +17,7 @@ from conformance.errors import UsageError
 
 _PACKAGE = Path(__file__).parents[1]
 # An installed wheel carries the configs inside the package, a checkout beside it.
-_CONFIG_DIRECTORIES = (_PACKAGE / "fixtures" / "models", _PACKAGE.parent / "fixtures" / "models")
+_FIXTURES = (_PACKAGE / "fixtures", _PACKAGE.parent / "fixtures")
 
 NORM_SPREAD = 0.1
 BIAS_SPREAD = 0.1
@@ -31,19 +31,27 @@ def model_config(subject: Subject) -> dict[str, Any]:
     """
     if subject.config is not None:
         return deepcopy(dict(subject.config))
-    file_name = f"{subject.name}.json"
-    for directory in _CONFIG_DIRECTORIES:
-        if (path := directory / file_name).is_file():
-            config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            return config
-    raise UsageError(
-        f"{subject.name} has no model config: add fixtures/models/{file_name},"
-        " or reinstall the package if it was there"
-    )
+    file_name = f"{subject.built_as or subject.name}.json"
+    config = fixture(f"models/{file_name}")
+    if config is None:
+        raise UsageError(
+            f"{subject.name} has no model config: add fixtures/models/{file_name},"
+            " or reinstall the package if it was there"
+        )
+    return config
+
+
+def fixture(name: str) -> dict[str, Any] | None:
+    """Read a JSON file below `fixtures/`; None where there is none."""
+    for directory in _FIXTURES:
+        if (path := directory / name).is_file():
+            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            return content
+    return None
 
 
 @contextmanager
-def _default_bfloat16() -> Iterator[None]:
+def default_bfloat16() -> Iterator[None]:
     """Construct in bfloat16: converting afterwards makes diffusers warn about modules it spares."""
     import torch
 
@@ -62,7 +70,7 @@ def _construct(subject: Subject, buffers_on_meta: bool) -> Any:
     model_class = subject.family.load_class()
     empty = init_empty_weights(include_buffers=buffers_on_meta)
     # Some constructors draw a parameter themselves.
-    with _default_bfloat16(), torch.random.fork_rng(devices=()), empty:
+    with default_bfloat16(), torch.random.fork_rng(devices=()), empty:
         model = model_class(**model_config(subject)).eval()
     for name, parameter in model.named_parameters():
         if kept_in_float32(model_class, name):

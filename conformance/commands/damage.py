@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from conformance.case import select
+from conformance.case import require_inert, select
 from conformance.commands.complete import Globs, environments
 from conformance.commands.options import AsJson
 from conformance.damage.bench import (
@@ -21,10 +21,11 @@ from conformance.damage.bench import (
 )
 from conformance.damage.fate import Result
 from conformance.damage.mutation import slug
-from conformance.damage.results import Damage, Header, Writer
-from conformance.damage.run import Job, default_cases, jobs, run
+from conformance.damage.results import Damage, Header, Writer, resumed
+from conformance.damage.run import Job, default_cases, jobs, mutation_id, remaining, run
 from conformance.environment import observed_versions
 from conformance.errors import UsageError
+from conformance.judging.begun import Begun, require_asked
 from conformance.judging.exchange_results import now
 from conformance.judging.summary import ExitCode
 from conformance.report import text
@@ -42,10 +43,15 @@ EPILOG = """Examples:
 
 [bold]conformance damage --select '*.pickle.cpu' --only 'payload-bit/*' --kept broken[/]
 
+[bold]conformance damage -n 2 --resume[/]  (after Ctrl-C or a crash)
+
 [bold]conformance damage --only 'executes/*' --env torchao0.17.0 --env torchao0.16.0[/]
 
 Exit codes: 0 measured, 2 usage, 3 inconclusive (nothing was, or it was broken off)."""
 LOG_LINES = 20
+
+Before = tuple[Begun, tuple[Result, ...]]
+"""The lines that a run left that was broken off, and the results in them."""
 
 out = text.console()
 err = text.console(stderr=True)
@@ -82,13 +88,17 @@ def command(
             autocompletion=environments,
         ),
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the results of a run that was broken off.")
+    ] = False,
     as_json_: AsJson = False,
 ) -> None:
     """Damage checkpoints, and tell what their loaders make of it."""
     if names:
         options = {"--select": globs, "--only": only, "--count": [count], "--seed": [seed]}
-        raise typer.Exit(_elsewhere(names, options, results, as_json_=as_json_))
+        raise typer.Exit(_elsewhere(names, options, results, resume=resume, as_json_=as_json_))
     cases = select(globs) if globs else default_cases()
+    require_inert(cases)
     with err.status("writing the checkpoints"):
         made = list(targets(cases))
     there = [each for each in made if isinstance(each, Target)]
@@ -102,15 +112,30 @@ def command(
         _keep(asked, kept)
         return
     header = Header(observed_versions(), seed, _planned(asked), now(), lacking)
-    damage = Damage(header, tuple(_measured(asked, workers, timeout, results, header)))
+    before = _before(results, header, asked) if resume else None
+    damage = Damage(header, tuple(_measured(asked, workers, timeout, results, header, before)))
     print(json.dumps(as_json(damage), indent=1)) if as_json_ else text.show(out, shown(damage))
-    where = "results" if damage.complete else "partial results"
-    text.show(err if as_json_ else out, text.line(f"\n{where}: {results}"))
+    go_on = "; the same command with --resume goes on"
+    where = f"results: {results}" if damage.complete else f"partial results: {results}{go_on}"
+    text.show(err if as_json_ else out, text.line(f"\n{where}"))
     raise typer.Exit(ExitCode.AS_EXPECTED if damage.complete else ExitCode.INCONCLUSIVE)
 
 
+def _before(results: Path, header: Header, asked: Sequence[Job]) -> Before:
+    """Return what a run that was broken off left, when this one asks for the same."""
+    after, found = resumed(results, header)
+    known = (mutation_id(job, each) for job in asked for each in job.mutations)
+    require_asked(results, (each.id for each in found), known)
+    return after, found
+
+
 def _elsewhere(
-    names: Sequence[str], options: Mapping[str, Any], results: Path, *, as_json_: bool
+    names: Sequence[str],
+    options: Mapping[str, Any],
+    results: Path,
+    *,
+    resume: bool,
+    as_json_: bool,
 ) -> ExitCode:
     """Do the same in other environments, and tell what it came to in each."""
     arguments = [
@@ -125,7 +150,8 @@ def _elsewhere(
     for environment in (find(each, known) for each in names):
         with err.status(f"damaging checkpoints under {environment.name}"):
             place = results_of(results, environment)
-            found[environment.name] = damaged_in(environment, using, arguments, place)
+            more = ["--resume"] if resume and place.exists() else []
+            found[environment.name] = damaged_in(environment, using, [*arguments, *more], place)
         if not as_json_:
             told = found[environment.name]
             words = f"not run: {told.reason}" if isinstance(told, Absent) else headline(told)
@@ -158,16 +184,24 @@ def _keep(asked: Sequence[Job], kept: Path) -> None:
 
 
 def _measured(
-    asked: Sequence[Job], workers: int, timeout: float, results: Path, header: Header
+    asked: Sequence[Job],
+    workers: int,
+    timeout: float,
+    results: Path,
+    header: Header,
+    before: Before | None,
 ) -> Iterator[Result]:
     """Yield the results; Ctrl-C ends them early, and what was read is in the file."""
     total = sum(header.planned.values())
     terminal = out if out.is_terminal else err
-    found = run(list(asked), workers, timeout)
+    after, done = before or (None, ())
+    yield from done
+    found = run(remaining(list(asked), {each.id for each in done}), workers, timeout)
+    writing = Writer(results, header, after)
     try:
-        with Writer(results, header) as writer, closing(found), text.progress(terminal) as bar:
-            task = bar.add_task("mutations", total=total)
-            for number, each in enumerate(found, start=1):
+        with writing as writer, closing(found), text.progress(terminal) as bar:
+            task = bar.add_task("mutations", total=total, completed=len(done))
+            for number, each in enumerate(found, start=len(done) + 1):
                 writer.write(each)
                 bar.advance(task)
                 if not terminal.is_terminal and number % max(1, total // LOG_LINES) == 0:

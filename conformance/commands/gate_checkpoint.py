@@ -15,12 +15,13 @@ from rich.text import Text
 
 from conformance.commands.compare import acceptances
 from conformance.commands.making import made_ready
+from conformance.commands.report import gate_report
 from conformance.errors import UsageError
 from conformance.judging.comparison import Comparison, Side, compare
 from conformance.report import comparison as report
 from conformance.report import text
 from conformance.report.markdown import markdown
-from conformance.report.own import Bar, judged
+from conformance.report.own import Bar, judged, look
 from conformance.roundtrip.checkpoint import Asked, whole
 from conformance.versions.cache import write_whole
 from conformance.versions.environments import find, load_environments
@@ -80,7 +81,7 @@ def gate_checkpoints(wanted: Wanted) -> None:
         gate = Checked(asked, baseline, candidate, wanted.results, Bar)
         compared = partial(_compared, wanted.accept)
         sides = retried(gate, measured(gate), compared)
-        _tell(wanted, sides, compared(*sides), time.monotonic() - started)
+        _tell(wanted, paths, sides, compared(*sides), time.monotonic() - started)
 
 
 def _party(name: str, ready: Any) -> Party:
@@ -95,18 +96,22 @@ def _compared(accept: Path | None, before: Side, after: Side) -> Comparison:
     return compare(before, after, axes((before, after)), accepted, today)
 
 
-def _tell(wanted: Wanted, sides: Sides, found: Comparison, seconds: float) -> None:
-    paths = {name: str(path) for name, path in _files(wanted.results)}
-    whole = {**report.to_json(found), "files": paths, "seconds": {"in all": round(seconds, 3)}}
+def _tell(
+    wanted: Wanted, paths: Sequence[Path], sides: Sides, found: Comparison, seconds: float
+) -> None:
+    files = {name: str(path) for name, path in _files(wanted.results)}
+    whole = {**report.to_json(found), "files": files, "seconds": {"in all": round(seconds, 3)}}
     answer = json.dumps(whole, indent=1)
     if wanted.as_json:
         print(answer)
     else:
-        last = [Text(), text.line(f"results: {', '.join(paths.values())}")]
-        shown = Group(report.report(found), *_details(sides), *last)
+        last = [Text(), text.line(f"results: {', '.join(files.values())}")]
+        shown = Group(report.report(found), *_details(sides, paths), *last)
         text.show(text.console(), shown)
     write_whole(wanted.results / ANSWER, f"{answer}\n".encode())
     write_whole(wanted.results / SUMMARY, markdown(found).encode())
+    where = text.console(stderr=wanted.as_json)
+    text.show(where, text.line(gate_report(found, wanted.results)))
     raise typer.Exit(found.decision.exit_code)
 
 
@@ -116,9 +121,10 @@ def _files(directory: Path) -> Iterator[tuple[str, Path]]:
             yield name, path
 
 
-def _details(sides: Sides) -> Iterator[RenderableType]:
-    """Yield the ladder and the findings of every checkpoint that did not come back."""
-    for result in sides[1].run.cases.values():
+def _details(sides: Sides, paths: Sequence[Path]) -> Iterator[RenderableType]:
+    """Yield ladder, findings and what to do of every checkpoint that did not come back."""
+    for result, path in zip(sides[1].run.cases.values(), paths, strict=True):
         judgement = judged(result.outcome)
         if judgement.cause is not None:
             yield from (Text(), text.case_facts(result.outcome, judgement))
+            yield from look(result.outcome, path)

@@ -53,13 +53,20 @@ def command(
             for each in checkpoints(source, measured.names, only)
         ]
     if not found:
-        raise UsageError(f"{path} holds no weights; name the folder of the .safetensors or .bin")
+        raise UsageError(f"{path} holds no weights; {_below(source)}")
     if as_json_:
         print(json.dumps(as_json(path, found, measured), indent=1))
     else:
         text.show(out, shown(path.rstrip("/"), found, measured))
     wrong = any(each.checkpoint.wrong for each in found)
     raise typer.Exit(ExitCode.NOT_AS_EXPECTED if wrong else ExitCode.AS_EXPECTED)
+
+
+def _below(source: Source) -> str:
+    """Say which folder to name instead: one deeper down that holds weights, where there is one."""
+    if isinstance(source, Folder) and (deeper := source.deeper()):
+        return f"name a folder that does: {deeper}"
+    return "name the folder of the .safetensors or .bin"
 
 
 def _source(given: str) -> tuple[Source, str | None]:

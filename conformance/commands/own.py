@@ -84,7 +84,8 @@ def record(
         raise UsageError(f"{place} is there already; verify it, or give --replace to lose it")
     asked = Asked(path, place, absolute(model), absolute(inputs), dtype, outputs)
     answer = _asked("record", asked)
-    _tell(answer, report.recorded_headline(answer, str(path), place), None, as_json=as_json)
+    headline = report.recorded_headline(answer, str(path), place)
+    _tell(answer, headline, path, None, as_json=as_json)
     failed = answer.outcome.failure or answer.outcome.no_result
     raise typer.Exit(report.exit_code(answer) if failed else ExitCode.AS_EXPECTED)
 
@@ -105,7 +106,7 @@ def verify(
     asked = Asked(path, place, absolute(model), absolute(inputs), outputs=outputs)
     answer = _asked("verify", asked)
     headline = report.verified_headline(answer, str(path))
-    _tell(answer, headline, known, as_json=as_json)
+    _tell(answer, headline, path, known, as_json=as_json)
     raise typer.Exit(report.exit_code(answer))
 
 
@@ -118,8 +119,10 @@ def _asked(what: str, asked: Asked) -> Answer:
         raise typer.Exit(ExitCode.INCONCLUSIVE) from None
 
 
-def _tell(answer: Answer, headline: str, known: Record | None, *, as_json: bool) -> None:
+def _tell(
+    answer: Answer, headline: str, path: Path, known: Record | None, *, as_json: bool
+) -> None:
     if as_json:
         print(json.dumps(report.to_json(answer, headline), indent=1))
     else:
-        text.show(text.console(), report.report(answer, headline, known))
+        text.show(text.console(), report.report(answer, headline, path, known))

@@ -12,7 +12,7 @@ from conformance.commands.options import AsJson
 from conformance.environment import observed_versions
 from conformance.errors import UsageError
 from conformance.judging.summary import ExitCode
-from conformance.past.result import Past, Pasts, save
+from conformance.past.result import Past, Pasts, Writer, resumed
 from conformance.past.run import TIMEOUT, run
 from conformance.past.scenes import Scene, scenes
 from conformance.report import text
@@ -24,6 +24,8 @@ EPILOG = """Examples:
 [bold]conformance past[/]
 
 [bold]conformance past --select 'killed/*.safetensors' --results killed.jsonl[/]
+
+[bold]conformance past --resume[/]  (after Ctrl-C or a crash)
 
 Exit codes: 0 measured, 2 usage, 3 inconclusive (a scene could not be played, or Ctrl-C)."""
 LOG_LINES = 20
@@ -43,17 +45,23 @@ def command(
     results: Annotated[
         Path, typer.Option(metavar="FILE", help="Where the results go, as JSON lines.")
     ] = Path("conformance-past.jsonl"),
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the results of a run that was broken off.")
+    ] = False,
     as_json_: AsJson = False,
 ) -> None:
     """Save where something was saved before or a save was broken off, and tell what is loaded."""
     asked = _asked(globs or ["*"])
-    found: list[Past] = []
-    whole = _measure(asked, timeout, found)
-    pasts = Pasts(observed_versions(), tuple(found))
-    save(results, pasts)
+    versions = observed_versions()
+    after, before = resumed(results, versions, asked) if resume else (None, ())
+    found = list(before)
+    with Writer(results, versions, after) as writer:
+        whole = _measure(asked, timeout, found, writer)
+    pasts = Pasts(versions, tuple(found))
     print(json.dumps(as_json(pasts), indent=1)) if as_json_ else text.show(out, shown(pasts))
-    state = "results" if whole else "partial results"
-    text.show(err if as_json_ else out, text.line(f"\n{state}: {results}"))
+    go_on = "; the same command with --resume goes on"
+    state = f"results: {results}" if whole else f"partial results: {results}{go_on}"
+    text.show(err if as_json_ else out, text.line(f"\n{state}"))
     raise typer.Exit(ExitCode.AS_EXPECTED if whole else ExitCode.INCONCLUSIVE)
 
 
@@ -65,14 +73,16 @@ def _asked(globs: list[str]) -> list[Scene]:
     return found
 
 
-def _measure(asked: list[Scene], timeout: float, found: list[Past]) -> bool:
-    """Add what each reading gave; True when nothing is missing."""
+def _measure(asked: list[Scene], timeout: float, found: list[Past], writer: Writer) -> bool:
+    """Write and add what each reading gave; True when nothing is missing."""
     terminal = out if out.is_terminal else err
-    done: set[str] = set()
+    done = {each.scene for each in found}
+    left = [scene for scene in asked if scene.id not in done]
     try:
-        with closing(run(asked, timeout)) as results, text.progress(terminal) as bar:
-            task = bar.add_task("pasts", total=len(asked))
+        with closing(run(left, timeout)) as results, text.progress(terminal) as bar:
+            task = bar.add_task("pasts", total=len(asked), completed=len(done))
             for each in results:
+                writer.write(each)
                 found.append(each)
                 if each.scene not in done:
                     done.add(each.scene)

@@ -78,6 +78,11 @@ class Result:
     """Does the same process read the undamaged checkpoint otherwise afterwards?"""
 
     @property
+    def id(self) -> str:
+        """The case and the mutation."""
+        return f"{self.case} {self.kind}/{self.name}"
+
+    @property
     def format(self) -> str:
         """The format of the case."""
         return self.case.split(".")[3]

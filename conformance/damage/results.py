@@ -1,15 +1,16 @@
 """The results of damage: JSON lines, a header, a line a mutation; what is there stays."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO
+from typing import IO, Any
 
 from conformance import __version__
 from conformance.damage.fate import Differs, Fate, Result
 from conformance.errors import UsageError, results_unwritable
+from conformance.judging.begun import Begun, begun, go_on, require_same
 from conformance.judging.packed import text_of
 
 KIND = "damage"
@@ -47,14 +48,18 @@ class Damage:
 class Writer:
     """Writes each result at once."""
 
-    def __init__(self, path: Path, header: Header) -> None:
-        """Open the file and write the header.
+    def __init__(self, path: Path, header: Header, after: Begun | None = None) -> None:
+        """Open the file and write the header, or go on after what a run that broke off left.
 
         Raises:
             UsageError: the path cannot be written.
         """
+        self._file: IO[str]
+        if after is not None:
+            self._file = go_on(path, after)
+            return
         try:
-            self._file: TextIO = path.open("w", encoding="utf-8")
+            self._file = path.open("w", encoding="utf-8")
         except OSError as error:
             raise results_unwritable(path, error) from None
         self._line({"kind": KIND, "schema": SCHEMA, **asdict(header)})
@@ -86,15 +91,41 @@ def read(path: Path) -> Damage:
         UsageError: it is missing, or is no such file.
     """
     try:
-        lines = text_of(path).splitlines()
-        header = json.loads(lines[0])
-        if (header.pop("kind"), header.pop("schema")) != (KIND, SCHEMA):
-            raise ValueError("it is of another kind or schema")
-        return Damage(Header(**header), tuple(_results(lines[1:])))
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        raise UsageError(
-            f"{path} holds no results of `conformance damage` ({error}); run it again"
-        ) from None
+        return _damage(text_of(path).splitlines())
+    except (OSError, *WRONG) as error:
+        raise _no_results(path, error) from None
+
+
+def resumed(path: Path, header: Header) -> tuple[Begun, tuple[Result, ...]]:
+    """Return what a run that was broken off left, when this one can go on with it.
+
+    Raises:
+        UsageError: there is no such file, or another run began it.
+    """
+    left = begun(path)
+    try:
+        then = _damage(left.texts)
+    except WRONG as error:
+        raise _no_results(path, error) from None
+    names = ("suite", "versions", "seed", "planned", "unwritten")
+    require_same(
+        path, {each: (getattr(then.header, each), getattr(header, each)) for each in names}
+    )
+    return left, then.results
+
+
+WRONG = (ValueError, KeyError, TypeError, IndexError, AttributeError)
+
+
+def _no_results(path: Path, error: Exception) -> UsageError:
+    return UsageError(f"{path} holds no results of `conformance damage` ({error}); run it again")
+
+
+def _damage(lines: Sequence[str]) -> Damage:
+    header = json.loads(lines[0])
+    if (header.pop("kind"), header.pop("schema")) != (KIND, SCHEMA):
+        raise ValueError("it is of another kind or schema")
+    return Damage(Header(**header), tuple(_results(lines[1:])))
 
 
 def _results(lines: Iterable[str]) -> Iterator[Result]:

@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -40,6 +40,20 @@ def jobs(target: Target, count: int | None, seed: int, globs: tuple[str, ...] = 
     if count is not None:
         found = sample(found, count, seed)
     return [Job(target, tuple(found[at : at + CHUNK])) for at in range(0, len(found), CHUNK)]
+
+
+def remaining(asked: list[Job], done: Collection[str]) -> list[Job]:
+    """Return what is left to do when some mutations, by `Result.id`, were read before."""
+    left = [
+        Job(job.target, tuple(each for each in job.mutations if mutation_id(job, each) not in done))
+        for job in asked
+    ]
+    return [job for job in left if job.mutations]
+
+
+def mutation_id(job: Job, mutation: Mutation) -> str:
+    """Return the `Result.id` that a mutation will have."""
+    return f"{job.target.case.id} {mutation.id}"
 
 
 @dataclass

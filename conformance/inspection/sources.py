@@ -51,6 +51,12 @@ class Folder:
             raise UsageError(f"{self.title} has more than {FILES:,} files; name one of its folders")
         return found
 
+    def deeper(self) -> Path | None:
+        """Return a folder further down that holds a weight file; None when there is none near."""
+        levels = (sorted(self._directory.glob(f"{'*/' * depth}*")) for depth in (2, 3))
+        files = (path for level in levels for path in level if path.suffix in SUFFIXES)
+        return next((path.parent for path in files), None)
+
     def open(self, name: str) -> BinaryIO:
         """Open a file."""
         return (self._directory / name).open("rb")

@@ -8,10 +8,11 @@ from conformance.judging.signature import signature
 
 _COLOURS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 _RAISED = re.compile(
-    r"^(?:E\s+)?(?P<type>(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Warning))"
-    r"(?::\s?(?P<message>.*))?$"
+    r"^(?:E\s+|saw |[\w-]+ at \w+: )?"
+    r"(?P<type>(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Warning))"
+    r"(?: at \w+ \(\w+ reader\))?(?::\s?(?P<message>.*))?$"
 )
-"""The line of a traceback, of Python or of pytest, that names what was raised."""
+"""The line that names what was raised: of Python, of pytest, of a repro, or of a run."""
 _ENDS = re.compile(r"^(Traceback \(most recent|During handling of|The above exception was)")
 _QUOTED = re.compile(r"""(['"])(?:~|\.{1,2})?/(?!/)[^'"]*\1""")
 _BARE = re.compile(r"""(?<![\w/<.~'"])/(?!/)[\w.-]+(?:/[\w.-]+)+""")

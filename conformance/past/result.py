@@ -1,13 +1,17 @@
 """What was loaded from a directory with a past: pure, over what readers told."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import takewhile
 from pathlib import Path
+from typing import IO, Any
 
 from conformance._compat import StrEnum
 from conformance.damage.fate import Fate, Reading, told
 from conformance.errors import UsageError, results_unwritable
+from conformance.judging.begun import Begun, begun, go_on, require_asked, require_same
 from conformance.past.scenes import Kind, Scene
 
 KIND = "past"
@@ -93,19 +97,54 @@ class Pasts:
     results: tuple[Past, ...]
 
 
+Before = tuple[Begun, tuple[Past, ...]]
+"""The lines that a run left that was broken off, and the readings of whole scenes in them."""
+WRONG = (ValueError, KeyError, TypeError, IndexError, AttributeError)
+
+
 def save(path: Path, found: Pasts) -> None:
-    """Write JSON lines: a header, and a line a reading; what is empty is left out.
+    """Write a whole file.
 
     Raises:
         UsageError: the path cannot be written.
     """
-    header = {"kind": KIND, "schema": SCHEMA, "versions": dict(found.versions)}
-    lines = [header, *({k: v for k, v in asdict(each).items() if v} for each in found.results)]
-    text = "".join(json.dumps(each, separators=(",", ":")) + "\n" for each in lines)
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise results_unwritable(path, error) from None
+    with Writer(path, found.versions) as writer:
+        for each in found.results:
+            writer.write(each)
+
+
+class Writer:
+    """Writes JSON lines at once: a header, and a line a reading; what is empty is left out."""
+
+    def __init__(self, path: Path, versions: Mapping[str, str], after: Begun | None = None) -> None:
+        """Open the file and write the header, or go on after what a run that broke off left.
+
+        Raises:
+            UsageError: the path cannot be written.
+        """
+        self._file: IO[str]
+        if after is not None:
+            self._file = go_on(path, after)
+            return
+        try:
+            self._file = path.open("w", encoding="utf-8")
+        except OSError as error:
+            raise results_unwritable(path, error) from None
+        self._line({"kind": KIND, "schema": SCHEMA, "versions": dict(versions)})
+
+    def write(self, past: Past) -> None:
+        """Append a reading."""
+        self._line({name: value for name, value in asdict(past).items() if value})
+
+    def _line(self, content: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(content, separators=(",", ":")) + "\n")
+        self._file.flush()
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
 
 
 def read(path: Path) -> Pasts:
@@ -115,15 +154,41 @@ def read(path: Path) -> Pasts:
         UsageError: it is missing, or is no such file.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        header = json.loads(lines[0])
-        if (header["kind"], header["schema"]) != (KIND, SCHEMA):
-            raise ValueError("it is of another kind or schema")
-        return Pasts(header["versions"], tuple(_results(lines[1:])))
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        raise UsageError(
-            f"{path} holds no results of `conformance past` ({error}); run it again"
-        ) from None
+        return _pasts(path.read_text(encoding="utf-8").splitlines())
+    except (OSError, *WRONG) as error:
+        raise _no_results(path, error) from None
+
+
+def resumed(path: Path, versions: Mapping[str, str], asked: Iterable[Scene]) -> Before:
+    """Return what a run that was broken off left, when this one can go on with it.
+
+    A scene of which readings are missing is played again from its beginning.
+
+    Raises:
+        UsageError: there is no such file, or another run began it.
+    """
+    left = begun(path)
+    try:
+        then = _pasts(left.texts)
+    except WRONG as error:
+        raise _no_results(path, error) from None
+    planned = {scene.id: len(Loader) * scene.readings for scene in asked}
+    require_same(path, {"versions": (dict(then.versions), dict(versions))})
+    require_asked(path, (each.scene for each in then.results), planned)
+    there = Counter(each.scene for each in then.results)
+    whole = tuple(takewhile(lambda each: there[each.scene] == planned[each.scene], then.results))
+    return left.first(1 + len(whole)), whole
+
+
+def _no_results(path: Path, error: Exception) -> UsageError:
+    return UsageError(f"{path} holds no results of `conformance past` ({error}); run it again")
+
+
+def _pasts(lines: Sequence[str]) -> Pasts:
+    header = json.loads(lines[0])
+    if (header["kind"], header["schema"]) != (KIND, SCHEMA):
+        raise ValueError("it is of another kind or schema")
+    return Pasts(header["versions"], tuple(_results(lines[1:])))
 
 
 def _results(lines: Iterable[str]) -> Iterator[Past]:

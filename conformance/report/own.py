@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
+from shlex import quote
 from types import TracebackType
 from typing import Any
 
@@ -158,8 +160,8 @@ def versions(record: Record, now: Mapping[str, str]) -> str:
     return ", ".join(steps) or "the versions that it was recorded with"
 
 
-def report(answer: Answer, headline: str, record: Record | None = None) -> Group:
-    """Return the headline, the versions, and, unless all is well, ladder and findings."""
+def report(answer: Answer, headline: str, path: Path, record: Record | None = None) -> Group:
+    """Return the headline, the versions, and, unless all is well, ladder, findings, what to do."""
     judgement = judged(answer.outcome)
     good = judgement.verdict is Verdict.PASS
     parts: list[RenderableType] = [line(headline, STYLES.get(judgement.verdict, "bold red"))]
@@ -167,7 +169,16 @@ def report(answer: Answer, headline: str, record: Record | None = None) -> Group
         parts.append(line(f"versions: {versions(record, answer.versions)}"))
     if not good and not answer.changed:
         parts += [Text(), text.case_facts(answer.outcome, judgement)]
+        parts += look(answer.outcome, path)
     return Group(*parts)
+
+
+def look(outcome: Outcome, path: Path) -> list[Text]:
+    """Return where it is told what to do about a checkpoint that cannot be read; or nothing."""
+    if outcome.failure is None or outcome.failure.stage is not Stage.LOAD:
+        return []
+    command = f"conformance inspect {quote(str(path))}"
+    return [Text(), line(f"look: {command} tells who can read it, and what to do")]
 
 
 def to_json(answer: Answer, headline: str) -> dict[str, Any]:

@@ -57,13 +57,19 @@ def all_pages(root: Path, results: Results) -> dict[str, str]:
     return {**moved, **pages(results)}
 
 
+MEASURED = [
+    f"{name}.md" for name in ("support", "formats", "exchange", "defects", "damage", "past", "hub")
+]
+"""The pages of what was measured."""
+
+
 def navigation() -> list[Mapping[str, Any]]:
     """Return what stands in the menu, in this order."""
     return [
         {"Home": "index.md"},
         {"Use it": "use.md"},
         {"Tutorials": [f"tutorials/{name}.md" for name in TUTORIALS]},
-        {"Measured": ["support.md", "exchange.md", "defects.md", "damage.md", "past.md", "hub.md"]},
+        {"Measured": MEASURED},
         {"Checks": ["checks.md", *(f"checks/{each.name}.md" for each in all_checks())]},
         {"Schemes": _with_index("schemes", registry.schemes())},
         {"Formats": _with_index("formats", registry.formats())},

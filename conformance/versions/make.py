@@ -24,7 +24,7 @@ from conformance.versions.lock import Lock, known_lock, locked
 from conformance.versions.observe import Observed, Unimportable, mismatch, observe
 from conformance.versions.ready import Lacks, NotReady, Ready, interpreter_of
 from conformance.versions.suite_wheel import SuiteWheel, suite_wheel
-from conformance.versions.uv import Uv, UvError, find_uv
+from conformance.versions.uv import Uv, UvError, find_uv, unreachable
 
 LOCK, INSTALLED, SEEN = "lock.txt", "installed", "seen.json"
 """The files beside a virtual environment. `INSTALLED` is the marker."""
@@ -85,6 +85,9 @@ def ready(environment: Environment, using: Tools) -> Ready | NotReady:
         )
     else:
         return replace(done, seconds=time.monotonic() - started, steps=dict(steps))
+    if unreachable(words):
+        lacks = Lacks.UNREACHABLE
+        words = f"{words}; try again when it answers"
     if no_space(words):
         lacks = Lacks.NO_SPACE
         words = f"{using.cache.root} is full; free some, or name another disk in CONFORMANCE_CACHE"

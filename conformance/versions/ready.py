@@ -16,7 +16,9 @@ class Lacks(StrEnum):
     """Why an environment cannot be used."""
 
     UNRESOLVED = "does not resolve"
-    """No versions satisfy the requirements, or the index cannot be reached."""
+    """No versions satisfy the requirements."""
+    UNREACHABLE = "is out of reach"
+    """The index or another source does not answer, or lets nobody in: no word on requirements."""
     NOT_INSTALLED = "does not install"
     """The versions are known, and one of them cannot be fetched, built or installed."""
     NO_SPACE = "no space left"

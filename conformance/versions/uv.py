@@ -44,6 +44,13 @@ RESOLUTION = (
 )
 """The variables on which a resolution depends."""
 
+UNREACHABLE = re.compile(
+    r"error sending request for url|HTTP status server error|429 Too Many Requests"
+    r"|401 Unauthorized|403 Forbidden|[Nn]etwork (?:was|connectivity is) disabled"
+    r"|unable to access 'https?:"
+)
+"""What uv says, or git through it, when a source gives no answer; "not found" is an answer."""
+
 LEAKS = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "UV_PYTHON", "CONDA_PREFIX")
 """Variables of the caller's interpreter that must not reach another one."""
 
@@ -144,6 +151,11 @@ def uv_variables(environ: Mapping[str, str], pip: Mapping[str, str]) -> dict[str
 def uv_arguments(pip: Mapping[str, str]) -> tuple[str, ...]:
     """Return the settings of pip that uv takes as arguments only."""
     return ("--no-index",) if pip.get("no-index") in ("1", "true", "True", "yes") else ()
+
+
+def unreachable(text: str) -> bool:
+    """Do uv's words say that an index did not answer, rather than what is in it?"""
+    return UNREACHABLE.search(text) is not None
 
 
 def words(stderr: str) -> str:

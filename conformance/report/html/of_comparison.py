@@ -8,7 +8,7 @@ from conformance.judging.exchange import labels
 from conformance.judging.results import Header, Result
 from conformance.report.comparison import WORDS
 from conformance.report.comparison import upgrade as step_of
-from conformance.report.html.causes import cause_view, commands, exchange_commands
+from conformance.report.html.causes import cause_view, commands, exchange_commands, own_commands
 from conformance.report.html.marks import ABSENT, ROUND_TRIP
 from conformance.report.html.of_run import ended, place
 from conformance.report.html.view import (
@@ -127,7 +127,8 @@ def _commands(row_id: str, before: Header, after: Header, known: Known) -> tuple
     """What was written before and is read after is an exchange of its own."""
     case, wrote, _ = row_id.partition("@")
     if not wrote:
-        return commands(case, known.results)
+        ours = "scheme" in known.axes.get(case, {})
+        return commands(case, known.results) if ours else own_commands(after.versions)
     reader = labels({"before": before.versions, "after": after.versions})["after"]
     cell = f"{row_id}>{reader}"
     return exchange_commands(cell, case, before.versions, after.versions, known.exchange)

@@ -9,12 +9,14 @@ What to do: more payload than the record means data written twice; a weight over
 stored in a wider dtype.
 """
 
+import re
 from collections.abc import Iterator
 
 from conformance.axes.base import PayloadLimit
 from conformance.roundtrip.evidence import Check, Difference, Evidence, Side
 from conformance.roundtrip.facts import ModelFacts, TensorFacts
 from conformance.roundtrip.outcome import Harm, Stage
+from conformance.roundtrip.record import Record
 
 FLOAT32 = "torch.float32"
 OVERHEAD_PER_TENSOR = 4096
@@ -25,7 +27,7 @@ OVERHEAD = 16384
 def run(evidence: Evidence) -> Iterator[Difference]:
     """Do the three sums."""
     record, scheme = evidence.record, evidence.case.scheme
-    saved = record.facts.saved
+    saved = record.facts.tensors if evidence.case.format.holds_all else record.facts.saved
     total = sum(facts.bytes for facts in saved.values())
     # Tensors in the same memory are written once by some formats, once each by others.
     fewest = total - shared_bytes(record.facts)
@@ -37,10 +39,15 @@ def run(evidence: Evidence) -> Iterator[Difference]:
             yield Difference(key, "weight exceeds its limit", f"{limit} bytes", counted)
     overhead = sum(record.file_bytes.values()) - record.payload_bytes
     # Every shard of a safetensors checkpoint repeats the metadata of all tensors.
-    repeated = OVERHEAD_PER_TENSOR_AND_FILE * len(record.file_bytes)
+    repeated = OVERHEAD_PER_TENSOR_AND_FILE * max(len(record.file_bytes), files_in(record))
     allowed = OVERHEAD + (OVERHEAD_PER_TENSOR + repeated) * len(saved)
     if not 0 <= overhead <= allowed:
         yield Difference("files", "overhead is too large", f"0 to {allowed} bytes", overhead)
+
+
+def files_in(record: Record) -> int:
+    """Count the weight files, also where an archive holds them."""
+    return len({re.split("[/#]", name, maxsplit=1)[0] for name in record.digests})
 
 
 def bytes_as_of_bf16(facts: TensorFacts) -> int:

@@ -62,7 +62,7 @@ function attemptsOf(entry) {
   }
   return unpacked(entry).map((attempt) => make("section", {class: "attempt"},
     attempt.title ? make("h3", {}, attempt.title, chip(attempt.ending)) : null,
-    ladder(attempt), ...judged(attempt), ...failed(attempt), ...differences(attempt),
+    ladder(attempt), ...judged(attempt), ...failed(attempt), ...differences(attempt), ...drawn(attempt),
     ...filesOf(attempt), ...numbers(attempt)));
 }
 
@@ -165,6 +165,16 @@ function table(names, rows, numeric = []) {
   return make("table", {}, make("thead", {}, make("tr", {}, names.map((name, at) =>
     make("th", {scope: "col", class: numeric.includes(at) ? "number" : null}, name)))),
   make("tbody", {}, rows));
+}
+
+// What a pipeline drew. A link is followed in a tab of its own: the report asks for nothing.
+function drawn(attempt) {
+  if (!attempt.pictures.length) return [];
+  return [heading(attempt, "Pictures"), make("div", {class: "pictures"}, attempt.pictures.map(
+    ({title, source}) => make("figure", {}, source.startsWith("data:image/")
+      ? make("img", {src: source, alt: title})
+      : make("a", {href: source, target: "_blank", rel: "noreferrer"}, "open the file"),
+    make("figcaption", {}, title))))];
 }
 
 function filesOf(attempt) {
