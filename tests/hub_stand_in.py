@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 TOKEN = "hf_of_the_stand_in"
@@ -200,11 +200,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def info(self, _: bytes, repo: str, revision: str = MAIN) -> None:
         oid, files = self._commit(repo, revision)
-        siblings = [{"rfilename": each} for each in sorted(files)]
+        siblings = [{"rfilename": name} for name in sorted(files)]
         self._answer({"id": repo, "sha": oid, "siblings": siblings, "private": True, "tags": []})
 
     def tree(self, _: bytes, repo: str, revision: str) -> None:
-        _oid, files = self._commit(repo, revision)
+        files = self._commit(repo, revision)[1]
         self._answer([_entry(path, content) for path, content in sorted(files.items())])
 
     def resolve(self, _: bytes, repo: str, revision: str, path: str) -> None:
@@ -222,7 +222,8 @@ class Handler(BaseHTTPRequestHandler):
 
     @property
     def _here(self) -> str:
-        return f"http://127.0.0.1:{self.connection.getsockname()[1]}"
+        server = cast(ThreadingHTTPServer, self.server)
+        return f"http://{server.server_name}:{server.server_port}"
 
     def _answer(self, value: Any, status: int = 200, headers: dict[str, str] | None = None) -> None:
         kind = {"Content-Type": "application/json"}

@@ -17,7 +17,7 @@ from called import called
 from hub_stand_in import TOKEN, USER, State, serving
 
 from conformance.hub.known import KNOWN, as_json, as_known, good, known
-from conformance.hub.result import Back, Failed, Left, Result, left
+from conformance.hub.result import Back, Failed, Left, left
 from conformance.hub.run import environment
 from conformance.hub.scenes import Push, Read, Scene, Trouble, Where, scenes
 from conformance.report.catalogue import findings
@@ -173,7 +173,7 @@ def test_what_is_known_is_in_the_catalogue() -> None:
 
 
 def test_results_are_json_and_one_sentence() -> None:
-    results: list[Result] = [Back("a", Read.OFFLINE, "pass", True), EMPTY]
+    results: list[Back | Failed] = [Back("a", Read.OFFLINE, "pass", True), EMPTY]
     assert json.loads(json.dumps(as_json(results)))[1] == {
         "trouble": "cannot-be-saved",
         "raised": "RuntimeError: no storage",

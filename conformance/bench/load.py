@@ -123,7 +123,7 @@ def figures(found: Load) -> list[Figure]:
     """Return what counts."""
     begin, end = _ends(found.resident)
     return [
-        Figure("round trips in one process", len(found.resident), "", ""),
+        Figure("round trips in one process", float(len(found.resident)), "", ""),
         Figure("resident after the warm-up", begin / MIB, "MiB", ""),
         Figure("resident at the end", end / MIB, "MiB", ""),
         Figure(
