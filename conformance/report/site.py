@@ -58,7 +58,8 @@ def all_pages(root: Path, results: Results) -> dict[str, str]:
 
 
 MEASURED = [
-    f"{name}.md" for name in ("support", "formats", "exchange", "defects", "damage", "past", "hub")
+    f"{name}.md"
+    for name in ("support", "formats", "exchange", "defects", "damage", "past", "hub", "load")
 ]
 """The pages of what was measured."""
 
