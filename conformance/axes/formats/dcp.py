@@ -3,6 +3,8 @@
 `dcp.load` fills tensors that are there, in place: those of a model that is quantized already, or
 those of a plain one. `HuggingFaceStorageWriter` writes safetensors; `dcp_to_torch_save` turns a
 checkpoint into one file of `torch.save`, without a model.
+
+They have no lines for a repro: what goes wrong is a `BaseException`, which no repro waits for.
 """
 
 import tempfile
@@ -16,10 +18,8 @@ from conformance.axes.base import Device, Format
 from conformance.axes.files import read_dcp, read_safetensors, read_torch
 from conformance.axes.formats import state_dict
 from conformance.axes.pretrained import REPRESENTATIVE, plain_model
-from conformance.axes.source import FormatScript
 from conformance.errors import UnavailableError
 
-DCP = frozenset({("torch.distributed", "checkpoint as dcp")})
 BARE = partial(
     Format, schemes=REPRESENTATIVE, extra=True, has_config=False, has_requires_grad=False
 )
@@ -120,17 +120,6 @@ FORMATS = (
         save=save,
         load=load_plain,
         read=read_dcp,
-        script=FormatScript(
-            save="dcp.save(model.state_dict(), checkpoint_id=directory)",
-            load=(
-                "loaded = {model}(**CONFIG).to(torch.bfloat16).eval()\n"
-                "state = loaded.state_dict()\n"
-                "dcp.load(state, checkpoint_id=directory)\n"
-                "loaded.load_state_dict(state, assign=True)"
-            ),
-            imports=DCP,
-            load_imports=DCP,
-        ),
     ),
     BARE(
         name="dcp-huggingface",
@@ -146,14 +135,5 @@ FORMATS = (
         save=save_converted,
         load=partial(state_dict.load, mmap=False),
         read=read_torch,
-        script=FormatScript(
-            save=(
-                "with tempfile.TemporaryDirectory() as distributed:\n"
-                "    dcp.save(model.state_dict(), checkpoint_id=distributed)\n"
-                f'    dcp_to_torch_save(distributed, directory / "{state_dict.NAME}")'
-            ),
-            load=state_dict.LOAD.format(options=""),
-            imports=DCP | {("torch.distributed.checkpoint.format_utils", "dcp_to_torch_save")},
-        ),
     ),
 )
