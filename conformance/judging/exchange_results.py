@@ -11,6 +11,7 @@ from typing import Any, TextIO
 from conformance import __version__
 from conformance.errors import UsageError, results_unwritable
 from conformance.judging.exchange import Cell, counts
+from conformance.judging.packed import text_of
 
 KIND = "exchange"
 SCHEMA_VERSION = 1
@@ -151,7 +152,7 @@ def _cell(line: str) -> Cell | None:
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = text_of(path)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(

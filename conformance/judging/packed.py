@@ -39,12 +39,24 @@ def packed(text: str) -> bytes:
 
 
 def _kept(line: dict[str, Any]) -> dict[str, Any]:
+    if line.get("line") == "cell":
+        cell: dict[str, Any] = _anonymous(_untraced(line))
+        return cell
     if line.get("line") != "case":
         return line
     failure = line["outcome"]["failure"]
     shown = None if failure is None else {**failure, "traceback": ""}
     kept: dict[str, Any] = _anonymous({**line, "outcome": {**line["outcome"], "failure": shown}})
     return kept
+
+
+def _untraced(value: Any) -> Any:
+    """Return the value with no traceback in it."""
+    if isinstance(value, dict):
+        return {
+            name: "" if name == "traceback" else _untraced(each) for name, each in value.items()
+        }
+    return [_untraced(each) for each in value] if isinstance(value, list) else value
 
 
 def _anonymous(value: Any) -> Any:

@@ -101,7 +101,7 @@ def matrix(results: ExchangeResults, kinds: Mapping[str, str]) -> Group:
     """Return the headline, the counts, the legend and every grid."""
     parts: list[RenderableType] = [line(headline(results)), Text(), _counts(results), Text()]
     parts += [_legend(), line(LEGEND, "dim")]
-    rows, columns = _short(results.header.writers), _short(results.header.readers)
+    rows, columns = short(results.header.writers), short(results.header.readers)
     for grid, names in grids(results, kinds).items():
         parts += [Text(), *(line(name, "bold") for name in names), _table(grid, rows, columns)]
     return Group(*parts)
@@ -150,7 +150,7 @@ def _table(grid: Grid, rows: Iterable[str], columns: Iterable[str]) -> Table:
     return table
 
 
-def _short(environments: Mapping[str, Mapping[str, str]]) -> list[str]:
+def short(environments: Mapping[str, Mapping[str, str]]) -> list[str]:
     """Name an environment by its torchao where nothing else tells it from the others."""
     names = [versions.get("torchao", name) for name, versions in environments.items()]
     return names if len(set(names)) == len(names) else list(environments)

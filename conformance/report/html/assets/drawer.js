@@ -62,7 +62,7 @@ function attemptsOf(entry) {
   }
   return unpacked(entry).map((attempt) => make("section", {class: "attempt"},
     attempt.title ? make("h3", {}, attempt.title, chip(attempt.ending)) : null,
-    ladder(attempt), ...judged(attempt), ...failed(attempt), ...differences(attempt), ...drawn(attempt),
+    ladder(attempt), ...judged(attempt), ...failed(attempt), ...differences(attempt), ...picturesOf(attempt),
     ...filesOf(attempt), ...numbers(attempt)));
 }
 
@@ -168,7 +168,7 @@ function table(names, rows, numeric = []) {
 }
 
 // What a pipeline drew. A link is followed in a tab of its own: the report asks for nothing.
-function drawn(attempt) {
+function picturesOf(attempt) {
   if (!attempt.pictures.length) return [];
   return [heading(attempt, "Pictures"), make("div", {class: "pictures"}, attempt.pictures.map(
     ({title, source}) => make("figure", {}, source.startsWith("data:image/")
@@ -193,6 +193,7 @@ const TITLES = {
   payload_limit_bytes: "most bytes of tensor data", bf16_bytes: "bytes in bf16",
   quantized_tensors: "quantized tensors", inner_tensors: "inner tensors",
   sqnr_db: "signal to quantization noise, dB",
+  psnr_db: "peak signal to noise of the picture, dB", ssim: "structural similarity of the picture",
 };
 
 function numbers(attempt) {
