@@ -145,6 +145,12 @@ def test_lines_are_counted_in_the_file_itself() -> None:
     assert [*lines_of(lines)] == ["a", "a"]
 
 
+def test_a_run_that_did_not_survive_has_lost_everything(tmp_path: Path) -> None:
+    died = soak._read(tmp_path / "nothing.jsonl", 1, 2)
+    assert died == Round(1, 2, (), (), {})
+    assert Soak(QUIET, (died,)).lost == ("a", "b")
+
+
 def test_a_process_without_workers_has_none() -> None:
     assert soak.workers_of(2**22 - 1) == set()
 

@@ -1,5 +1,6 @@
 """Whole runs whose workers are killed at random: is a result lost, or counted twice?"""
 
+import json
 import os
 import random
 import signal
@@ -176,7 +177,10 @@ def _is_server(process: psutil.Process) -> bool:
 
 
 def _read(path: Path, kills: int, code: int) -> Round:
-    results = read_results(path)
+    try:
+        results = read_results(path)
+    except UsageError:  # the run itself did not survive: then all its results are lost
+        return Round(kills, code, (), (), {})
     judged = results.cases.values()
     return Round(
         kills=kills,
@@ -197,8 +201,6 @@ def _read(path: Path, kills: int, code: int) -> Round:
 
 def lines_of(lines: Iterable[str]) -> Iterable[str]:
     """Yield the case of each result line: the file itself is counted, not what was made of it."""
-    import json
-
     for line in lines:
         told = json.loads(line)
         if told["line"] == "case":
