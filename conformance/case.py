@@ -38,12 +38,13 @@ class Case:
     @property
     def quantized(self) -> str:
         """Cases that share it share one quantized model."""
-        return f"{self.subject.name}.{self.scheme.name}.{self.route.name}.{self.device}"
+        writer = self.device.writer
+        return f"{self.subject.name}.{self.scheme.name}.{self.route.name}.{writer}"
 
     @property
     def markers(self) -> tuple[str, ...]:
         """The pytest markers of this case: its size, its device, its family, and `extra`."""
-        device = "gpu" if self.device is Device.CUDA else "cpu"
+        device = "cpu" if self.device is Device.CPU else "gpu"
         extra = (EXTRA,) if self.extra else ()
         return (str(self.subject.size), device, self.subject.family.name, *extra)
 
@@ -58,24 +59,48 @@ def enumerate_cases(
 ) -> Iterator[Case]:
     """Yield every valid case, ordered so that the cases of a group follow each other."""
     for subject in registry.subjects().values() if subjects is None else subjects:
+        routes, forms = ways_of(subject)
         for scheme in registry.schemes().values():
-            if subject.schemes is not None and scheme.name not in subject.schemes:
+            if not _goes_with(subject, scheme):
                 continue
-            for device, route, form in product(
-                devices, registry.routes().values(), formats_of(subject)
-            ):
-                if form.schemes is not None and scheme.name not in form.schemes:
-                    continue
-                yield Case(subject, scheme, route, form, device)
+            for device in devices:
+                for route, form in product(routes, _forms(forms, subject, scheme, device)):
+                    yield Case(subject, scheme, route, form, device)
+
+
+def _forms(
+    forms: Iterable[Format], subject: Subject, scheme: Scheme, device: Device
+) -> list[Format]:
+    """Return those of a subject's formats that go with a scheme and a device."""
+    found = [form for form in forms if form.schemes is None or scheme.name in form.schemes]
+    if not device.crossed:
+        return found
+    return [form for form in found if form.crosses and subject.size is Size.TINY]
+
+
+def _goes_with(subject: Subject, scheme: Scheme) -> bool:
+    """Is there a case of both? A picture is drawn where it is known how good it must be."""
+    if subject.pipeline is not None and scheme.likeness is None:
+        return False
+    return subject.schemes is None or scheme.name in subject.schemes
+
+
+def ways_of(subject: Subject) -> tuple[list[Route], list[Format]]:
+    """Return the routes that a subject can go, and its formats: a whole pipeline needs one."""
+    routes = registry.routes().values()
+    possible = [each for each in routes if subject.pipeline is not None or not each.whole]
+    return possible, formats_of(subject)
 
 
 def formats_of(subject: Subject) -> list[Format]:
     """Return the formats that a subject is saved in."""
-    return [
-        each
-        for each in registry.formats().values()
-        if (each.shard_bytes is None if subject.formats is None else each.name in subject.formats)
-    ]
+    if subject.formats is None:
+        return [each for each in registry.formats().values() if _is_of_models(each)]
+    return [each for each in registry.formats().values() if each.name in subject.formats]
+
+
+def _is_of_models(form: Format) -> bool:
+    return form.shard_bytes is None and not form.whole
 
 
 @cache
@@ -90,10 +115,30 @@ def default_cases() -> list[Case]:
     return [case for case in enumerate_cases(tiny, [Device.CPU]) if not case.extra]
 
 
+def require_inert(cases: Iterable[Case]) -> None:
+    """See that reading these executes nothing that is in a file which may come from elsewhere.
+
+    Raises:
+        UsageError: a case is loaded by executing its file.
+    """
+    for case in cases:
+        if case.format.executes:
+            raise UsageError(
+                f"{case.id}: loading it executes what is in the file, so only the run that wrote "
+                "it may; use `conformance run`"
+            )
+
+
 @cache
 def default_formats() -> tuple[str, ...]:
     """The formats of default cases by name: those with shards of gigabytes are not among them."""
     return tuple(dict.fromkeys(case.format.name for case in default_cases()))
+
+
+@cache
+def default_routes() -> tuple[str, ...]:
+    """The routes of default cases by name: those of whole pipelines are not among them."""
+    return tuple(dict.fromkeys(case.route.name for case in default_cases()))
 
 
 def find(case_id: str) -> Case:
@@ -108,8 +153,13 @@ def find(case_id: str) -> Case:
         raise UsageError(f"no case {case_id!r}; `conformance list` prints the ids") from None
 
 
-def select(globs: Iterable[str], cases: Iterable[Case] | None = None) -> list[Case]:
+def select(
+    globs: Iterable[str], cases: Iterable[Case] | None = None, *, extra: bool = False
+) -> list[Case]:
     """Return the cases whose id matches one of the globs, in enumeration order.
+
+    A glob that reaches usual cases means those alone; an extra case is meant by a glob that
+    reaches nothing else, as one with its name does, or by all of them with `extra`.
 
     Raises:
         UsageError: a glob matches no case.
@@ -117,8 +167,9 @@ def select(globs: Iterable[str], cases: Iterable[Case] | None = None) -> list[Ca
     pool = list(all_cases().values() if cases is None else cases)
     chosen: set[str] = set()
     for glob in globs:
-        matched = {case.id for case in pool if fnmatchcase(case.id, glob)}
+        matched = [case for case in pool if fnmatchcase(case.id, glob)]
         if not matched:
             raise UsageError(f"{glob!r} matches no case; `conformance list` prints the ids")
-        chosen |= matched
+        meant = matched if extra else [case for case in matched if not case.extra] or matched
+        chosen |= {case.id for case in meant}
     return [case for case in pool if case.id in chosen]

@@ -45,6 +45,11 @@ COMMANDS = (
         "past",
         "Save where something was saved before or a save was broken off, and tell what is loaded.",
     ),
+    Lazy(
+        "hub",
+        "hub",
+        "Push quantized checkpoints to a Hub, and tell whether they come back bit by bit.",
+    ),
     Lazy("plan", "plan", "Tell the memory, disk and time that full-size cases will need."),
     Lazy("bench", "bench", "Measure what the suite costs."),
 )

@@ -27,6 +27,7 @@ from conformance.selection import candidates, described_markers, marker_names
 if TYPE_CHECKING:
     from conformance.judging.expectations import Expectation
     from conformance.roundtrip.engine import Engine
+    from conformance.roundtrip.gallery import Gallery
 
 __all__ = [
     "Checkpoint",
@@ -66,6 +67,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="read further expectations (TOML); may be given often",
     )
     group.addoption(
+        "--pictures", type=Path, metavar="DIR", help="write what pipelines draw as PNG and GIF"
+    )
+    group.addoption(
         "--case-timeout",
         type=_seconds,
         metavar="SECONDS",
@@ -85,14 +89,19 @@ def pytest_configure(config: pytest.Config) -> None:
     """Declare the markers, and refuse what can be told to be wrong before anything is collected.
 
     Raises:
-        pytest.UsageError: a glob matches nothing, or an expectation of the user is wrong.
+        pytest.UsageError: a glob matches nothing, an expectation of the user is wrong, or what
+            another distribution declares.
     """
-    for name, meaning in described_markers().items():
+    with usage_errors():
+        described = described_markers()
+    for name, meaning in described.items():
         config.addinivalue_line("markers", f"{name}: {meaning}")
     config.addinivalue_line("markers", "conformance(*globs): run a test for these cases only")
     with usage_errors():
         if config.option.select:
             select(config.option.select)
+        if config.option.pictures:
+            gallery(config)
         if config.option.expectations:
             declared(config)
 
@@ -208,8 +217,28 @@ def engine(pytestconfig: pytest.Config) -> "Iterator[Engine]":
     """The worker processes of this session."""
     from conformance.roundtrip.engine import TIMEOUT, Engine
 
-    with Engine(pytestconfig.option.case_timeout or TIMEOUT) as started:
+    timeout = pytestconfig.option.case_timeout or TIMEOUT
+    with Engine(timeout, gallery=gallery(pytestconfig), turn=turn_of(pytestconfig)) as started:
         yield started
+
+
+def turn_of(config: pytest.Config) -> int:
+    """Return which worker of xdist this is, which calls them gw0, gw1 ...; 0 without it."""
+    told: dict[str, str] = getattr(config, "workerinput", {})
+    return int(told.get("workerid", "gw0").removeprefix("gw"))
+
+
+def gallery(config: pytest.Config) -> "Gallery | None":
+    """Return where pictures are hung, or None when nobody asked for them.
+
+    Raises:
+        UsageError: nothing can be written there.
+    """
+    from conformance.roundtrip.gallery import Gallery
+
+    results = config.option.results or Path()
+    asked = config.option.pictures
+    return None if asked is None else Gallery.at(asked, beside=results.parent)
 
 
 @pytest.fixture

@@ -81,7 +81,7 @@ def reloaded(checkpoint: Checkpoint) -> Any:
     from conformance.roundtrip.verify import read
 
     with _ladder(checkpoint.case) as ladder:
-        return read(checkpoint.case, checkpoint.directory, ladder)
+        return read(checkpoint.case, checkpoint.directory, ladder).model
 
 
 @contextmanager

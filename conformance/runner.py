@@ -5,11 +5,13 @@ import threading
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 
 from conformance.case import Case
 from conformance.drained import drained
 from conformance.roundtrip.engine import Engine
+from conformance.roundtrip.gallery import Gallery
 from conformance.roundtrip.kept import Keep
 from conformance.roundtrip.outcome import Outcome, Progress
 
@@ -33,6 +35,7 @@ def run_cases(
     timeout: float,
     told: Callable[[str, Progress], None] = lambda _case, _progress: None,
     keep: Keep | None = None,
+    gallery: Gallery | None = None,
 ) -> Generator[Outcome, None, None]:
     """Yield the outcome of each case as it arrives; with `keep`, checkpoints stay there.
 
@@ -45,8 +48,10 @@ def run_cases(
     work = _Work()
     for _, members in groupby(cases, key=lambda case: case.group):
         work.groups.put(list(members))
+    start = partial(Engine, timeout, told=told, keep=keep, gallery=gallery)
     threads = [
-        threading.Thread(target=_hand, args=(work, timeout, told, keep)) for _ in range(workers)
+        threading.Thread(target=_hand, args=(work, partial(start, turn=turn)))
+        for turn in range(workers)
     ]
     for thread in threads:
         thread.start()
@@ -60,12 +65,10 @@ def run_cases(
             thread.join()
 
 
-def _hand(
-    work: _Work, timeout: float, told: Callable[[str, Progress], None], keep: Keep | None
-) -> None:
+def _hand(work: _Work, start: Callable[[], Engine]) -> None:
     """Run group after group until there is none; the end and every error are told."""
     try:
-        with Engine(timeout, told=told, keep=keep) as engine, suppress(queue.Empty):
+        with start() as engine, suppress(queue.Empty):
             work.engines.append(engine)
             while True:
                 for case in work.groups.get_nowait():

@@ -23,6 +23,7 @@ def described_markers() -> dict[str, str]:
         "tiny": "models that are fastest",
         "small": "models of at least 10 M parameters",
         "full": "models of published dimensions",
+        "pipeline": "tiny models inside their whole pipelines, which draw pictures",
         "cpu": "cases on CPU",
         GPU: "cases on a CUDA device",
         EXTRA: "formats and families that run only when they are asked for",
@@ -34,7 +35,7 @@ def described_markers() -> dict[str, str]:
 
 
 def candidates(globs: Iterable[str], words: Collection[str]) -> list[Case]:
-    """Return the cases that globs name; without any, tiny models on CPU.
+    """Return the cases that globs name, see `select`; without any, tiny models on CPU.
 
     Other sizes, CUDA, and what is extra come in beside them when `words` name them: an extra case
     by `extra`, its format or its family. Whoever asks filters: `small` stands in `small and flux`,
@@ -45,11 +46,18 @@ def candidates(globs: Iterable[str], words: Collection[str]) -> list[Case]:
     """
     given = list(globs)
     if given:
-        return select(given)
+        return select(given, extra=any(word in words for word in _extra_words()))
     sizes = {Size.TINY, *(size for size in Size if size in words)}
-    devices = [Device.CPU, *([Device.CUDA] if GPU in words else [])]
+    devices = list(Device) if GPU in words else [Device.CPU]
     subjects = [each for each in registry.subjects().values() if each.size in sizes]
     return [case for case in enumerate_cases(subjects, devices) if _asked(case, words)]
+
+
+def _extra_words() -> set[str]:
+    """Every word that asks for something extra."""
+    forms = (each.name for each in registry.formats().values() if each.extra)
+    families = (s.family.name for s in registry.subjects().values() if s.family.extra)
+    return {EXTRA, *forms, *families}
 
 
 def _asked(case: Case, words: Collection[str]) -> bool:

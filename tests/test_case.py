@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import pytest
 
+from conformance.axes.base import Device, Size
 from conformance.axes.registry import subjects, unique
 from conformance.case import all_cases, default_cases, find, select
 from conformance.errors import UsageError
@@ -53,3 +54,27 @@ def test_enumerating_every_case_imports_no_torch() -> None:
         " assert len(c.all_cases()) > 2000; sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_device_is_where_it_is_written_and_where_it_is_read() -> None:
+    ends = {str(each): (str(each.writer), str(each.reader)) for each in Device}
+    assert ends == {
+        "cpu": ("cpu", "cpu"),
+        "cuda": ("cuda", "cuda"),
+        "cuda-to-cpu": ("cuda", "cpu"),
+        "cpu-to-cuda": ("cpu", "cuda"),
+    }
+    assert [str(each) for each in Device if each.crossed] == ["cuda-to-cpu", "cpu-to-cuda"]
+
+
+def test_a_case_that_crosses_shares_the_model_of_its_writer() -> None:
+    crossed = find("flux-tiny.int8wo.quantize_.pickle.cuda-to-cpu")
+    assert crossed.quantized == find("flux-tiny.int8wo.quantize_.pickle.cuda").quantized
+    assert "gpu" in crossed.markers
+
+
+def test_tiny_models_cross_by_the_loaders_that_take_a_device() -> None:
+    crossed = [each for each in all_cases().values() if each.device.crossed]
+    assert {each.subject.size for each in crossed} == {Size.TINY}
+    assert {each.format.name for each in crossed} == {"pickle", "safetensors", "state-dict"}
+    assert not [each for each in default_cases() if each.device is not Device.CPU]

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conformance.case import default_formats
 from conformance.damage.fate import SAID, Differs, Fate, Reading, Result, result, told
 from conformance.damage.mutation import Kind
 from conformance.damage.results import Damage, Header, Writer, read
@@ -262,8 +263,6 @@ def test_the_page_is_that_of_the_committed_results() -> None:
 
 
 def test_the_committed_results_are_whole_and_of_every_format() -> None:
-    from conformance.case import default_formats
-
     found = read(COMMITTED)
     assert found.complete
     assert {each.format for each in found.results} == set(default_formats())

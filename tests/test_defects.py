@@ -109,11 +109,14 @@ def saying(sample: Sample) -> set[str]:
     return alike()[sample.likeness]
 
 
-def test_one_message_alone_is_of_two_entries() -> None:
+def test_three_messages_alone_are_of_two_entries() -> None:
     """All others find theirs alone."""
     shared = {frozenset(saying(sample)) for _, sample in RAISED if len(saying(sample)) > 1}
-    pair = frozenset({"float8-of-0.9-cannot-be-called", "grouped-int8-cannot-be-quantized"})
-    assert shared == {pair}
+    assert shared == {
+        frozenset({"float8-of-0.9-cannot-be-called", "grouped-int8-cannot-be-quantized"}),
+        frozenset({"flashpack-knows-no-subclasses", "read-quantized-once-more"}),
+        frozenset({"module-cannot-be-pickled", "whole-model-cannot-be-saved"}),
+    }
 
 
 def samples() -> Iterator[Any]:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from conformance.axes.files import (
+    read_dcp,
     read_safetensors,
     read_torch,
     safetensors_header,
@@ -238,3 +239,52 @@ def test_whatever_is_in_a_file_is_contents_or_a_value_error(data: st.DataObject)
             path.write_bytes(bytes(content))
         with suppress(ValueError):
             contents((path,))
+
+
+# Distributed checkpoints: archives one behind another.
+
+
+def distributed(directory: Path, *states: Any, between: bytes = b"") -> Path:
+    parts = [torch_file(directory, state, f"{n}.pt").read_bytes() for n, state in enumerate(states)]
+    for path in directory.glob("*.pt"):
+        path.unlink()
+    path = directory / "__0_0.distcp"
+    path.write_bytes(between.join(parts))
+    return path
+
+
+def test_every_archive_of_a_distributed_checkpoint_is_read(tmp_path: Path) -> None:
+    distributed(tmp_path, STATE["b"], STATE["a"])
+    found = read_dcp(tmp_path)
+    assert [(each.name, each.bytes) for each in found.pieces] == [
+        ("__0_0.distcp/0/data/0", 6),
+        ("__0_0.distcp/1/data/0", 24),
+    ]
+    assert found.payload == 30
+    assert "torch._utils._rebuild_tensor_v2" in found.notes["__0_0.distcp/1#globals"]
+
+
+def test_they_are_told_apart_by_content(tmp_path: Path) -> None:
+    distributed(tmp_path, STATE["a"], STATE["a"] + 1)
+    first, second = read_dcp(tmp_path).pieces
+    assert first.digest != second.digest
+
+
+@pytest.mark.parametrize("cut", [0.3, 0.7, 0.99])
+def test_a_distributed_checkpoint_that_is_cut_off_is_an_error(tmp_path: Path, cut: float) -> None:
+    path = distributed(tmp_path, STATE["a"], STATE["b"])
+    content = path.read_bytes()
+    path.write_bytes(content[: int(cut * len(content))])
+    with pytest.raises(ValueError, match="damaged"):
+        read_dcp(tmp_path)
+
+
+def test_what_lies_before_the_first_archive_is_an_error(tmp_path: Path) -> None:
+    path = distributed(tmp_path, STATE["a"])
+    path.write_bytes(b"x" * 100 + path.read_bytes())
+    with pytest.raises(ValueError, match="damaged"):
+        read_dcp(tmp_path)
+
+
+def test_no_file_is_no_contents(tmp_path: Path) -> None:
+    assert read_dcp(tmp_path).digests == {}

@@ -16,10 +16,12 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from report_pages import EVIL, HOSTILE, KNOWN, TIMED, A, B, C, D, pages
 from test_comparison import NEW, results
+from test_hung import drawn
 
 from conformance.errors import UsageError
 from conformance.report.browser import READY, chromium, missing, wait_until
 from conformance.report.html import Page, of_run, render
+from conformance.report.hung import TITLES, hung
 from conformance.report.picture import HEIGHT, WIDTH, picture
 from conformance.roundtrip.outcome import Failure, Outcome, Stage
 
@@ -327,6 +329,18 @@ def test_a_narrow_window_scrolls_the_matrix_and_not_the_page(reports: Any) -> No
     for fragment in ("", f"#{pages()['exchange'].entries[0].id}"):
         tab = report.at(fragment)
         assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_pictures_are_seen_in_the_drawer(reports: Any, tmp_path: Path) -> None:
+    made = drawn(tmp_path)
+    room = sum(len(each.source) for each in hung(made, tmp_path, tmp_path)[A][:1])
+    shown = hung(made, tmp_path, tmp_path, limit=room + 10)
+    tab = reports(of_run(made, replace(KNOWN, pictures=shown))).at(f"#{A}")
+    seen = "found => found.map(each => [each.alt, each.complete && each.naturalWidth])"
+    assert tab.eval_on_selector_all("#drawer img", seen) == [[TITLES["reference"], 8]]
+    links = tab.eval_on_selector_all("#drawer figure a", "found => found.map(each => each.href)")
+    assert links == [f"{tmp_path.as_uri()}/drawn/{A}/{name}.png" for name in list(TITLES)[1:]]
+    assert AXE.run(tab).response["violations"] == []
 
 
 def test_without_scripts_the_verdict_and_the_causes_stand(tmp_path: Path, browser: Any) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from dataclasses import replace
 from html import unescape
 
@@ -21,7 +22,7 @@ from conformance.judging.results import Result, Results
 from conformance.report.html import Known, of_comparison, of_run, render
 from conformance.report.html.causes import issue_text
 from conformance.report.html.island import CASE, ID, LENGTH_KEPT, island, packed
-from conformance.report.html.page import ticked, web_link
+from conformance.report.html.page import SCRIPTS, _asset, ticked, web_link
 from conformance.report.html.plots import plots
 from conformance.report.html.signs import signs
 from conformance.report.html.view import Side, permalink, shell_quoted
@@ -94,6 +95,14 @@ def test_only_our_script_and_style_may_act(document: str) -> None:
     assert len(re.findall("'sha256-[A-Za-z0-9+/]{43}='", policy)) == 2
     assert "unsafe" not in policy
     assert "style" not in Read.of(document).attributes
+
+
+def test_no_name_of_the_scripts_is_declared_twice() -> None:
+    """They are one script: a second `let` or `function` of a name would stop all of it."""
+    script = _asset(SCRIPTS)
+    names = re.findall(r"^(?:async )?(?:function|const|let|class) (\w+)", script, re.MULTILINE)
+    assert len(names) > 30
+    assert [name for name, count in Counter(names).items() if count > 1] == []
 
 
 def test_every_entry_has_a_place_of_its_own() -> None:

@@ -14,6 +14,7 @@ from stand_in import CTRL_C, FOOTER, FULL, FULL_HERE, FULL_RESULTS, KNOWN_BUG, O
 
 import conformance
 from conformance import pytest_controller, pytest_item
+from conformance.axes.base import Device
 from conformance.case import default_cases, find, select
 from conformance.judging.parts import read_begun
 from conformance.judging.results import Results, read_results
@@ -129,17 +130,22 @@ def test_every_axis_has_a_marker(run: Suite) -> None:
 
 @pytest.mark.thorough
 @pytest.mark.parametrize(
-    ("expression", "case"),
+    ("expression", "cases"),
     [
         (
             "small and flux and int8wo and quantize_ and pickle",
-            "flux-small.int8wo.quantize_.pickle.cpu",
+            ["flux-small.int8wo.quantize_.pickle.cpu"],
         ),
-        ("gpu and flux and int8wo and quantize_ and pickle", f"{INT8}.pickle.cuda"),
+        (
+            "gpu and flux and int8wo and quantize_ and pickle",
+            [f"{INT8}.pickle.{device}" for device in ("cuda", "cuda-to-cpu", "cpu-to-cuda")],
+        ),
     ],
 )
-def test_a_marker_brings_in_sizes_and_devices(run: Suite, expression: str, case: str) -> None:
-    assert items(run("--collect-only", "-q", "-m", expression)) == [case]
+def test_a_marker_brings_in_sizes_and_devices(
+    run: Suite, expression: str, cases: list[str]
+) -> None:
+    assert items(run("--collect-only", "-q", "-m", expression)) == cases
 
 
 @pytest.mark.thorough
@@ -177,7 +183,9 @@ def test_a_keyword_chooses(run: Suite) -> None:
 def test_without_cuda_a_gpu_run_is_not_green(run: Suite) -> None:
     ran = run("-q", "-m", "gpu", "--select", f"{INT8}.*")
     assert ran.returncode == pytest.ExitCode.TESTS_FAILED
-    assert "0 of 7 cases were measured" in ran.stdout
+    asked = [each for each in select([f"{INT8}.*"]) if "gpu" in each.markers]
+    assert {each.device for each in asked} == set(Device) - {Device.CPU}
+    assert f"0 of {len(asked)} cases were measured" in ran.stdout
     assert "skipped at resolve: no CUDA" in ran.stdout
 
 

@@ -116,7 +116,7 @@ def test_there_is_nothing_to_say_without_an_oracle() -> None:
 
 def test_an_oracle_gives_back_what_it_was_given(tmp_path: Path) -> None:
     weight, output = torch.randn(3, 2).to(torch.bfloat16), torch.randn(4)
-    save_oracle(tmp_path, {"w": ("parameter", weight.t())}, {"quantized": output})
+    save_oracle(tmp_path, {"w": ("parameter", weight.t())}, {"output:quantized": output})
     kept = oracle_tensor(tmp_path, "w/data", weight.t())
     assert kept is not None
     assert torch.equal(kept, weight.t())
@@ -143,7 +143,7 @@ def test_of_a_large_model_the_outputs_are_kept(
 ) -> None:
     monkeypatch.setattr(oracle, "LIMIT", 11)
     output = torch.ones(4)
-    save_oracle(tmp_path, {"w": ("parameter", torch.ones(3))}, {"reference": output})
+    save_oracle(tmp_path, {"w": ("parameter", torch.ones(3))}, {"output:reference": output})
     kept = oracle_tensor(tmp_path, "output:reference", output)
     assert kept is not None
     assert torch.equal(kept, output)

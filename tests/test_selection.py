@@ -20,7 +20,7 @@ def test_every_axis_value_is_a_marker() -> None:
 
 def test_every_marker_of_every_case_is_described() -> None:
     used = {name for case in all_cases().values() for name in marker_names(case)}
-    assert used | {EXTRA} == described_markers().keys()
+    assert used == described_markers().keys()
     assert all(described_markers().values())
 
 
@@ -53,6 +53,25 @@ def test_what_is_extra_comes_in_by_its_marker_or_name(rare: Format, word: str) -
     assert {case.scheme.name for case in found} == {"int8wo"}
     assert {case.subject.size for case in found} == {Size.TINY}
     assert all(EXTRA in case.markers for case in found)
+
+
+def test_a_glob_that_reaches_usual_cases_means_no_extra_one() -> None:
+    found = chosen(["flux-tiny.int8wo.quantize_.*.cpu"], [])
+    assert found
+    assert not any(case.extra for case in found)
+
+
+def test_a_glob_that_reaches_extra_cases_alone_means_them() -> None:
+    found = chosen(["flux-tiny.int8wo.quantize_.hub-*.cpu"], [])
+    assert found
+    assert all(case.format.name.startswith("hub-") for case in found)
+
+
+@pytest.mark.parametrize("word", [EXTRA, "hub-pickle"])
+def test_a_glob_means_extra_cases_where_a_word_asks_for_them(word: str) -> None:
+    found = chosen(["flux-tiny.int8wo.quantize_.*.cpu"], [word])
+    assert found
+    assert all(word in marker_names(case) for case in found)
 
 
 @pytest.mark.parametrize(

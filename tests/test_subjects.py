@@ -32,6 +32,14 @@ STANDS_FOR = {
 }
 """Full subject -> the tiny one that must have every kind of its layers."""
 
+BFLOAT16 = {torch.bfloat16}
+DTYPES = {"wan-tiny": {torch.bfloat16, torch.float32}}
+"""Subject -> dtypes of its parameters, where they are not all bfloat16."""
+
+
+def dtypes(model: Any) -> set[Any]:
+    return {parameter.dtype for parameter in model.parameters()}
+
 
 @cache
 def on_meta(name: str) -> Any:
@@ -58,9 +66,9 @@ def layer_kinds(model: Any) -> set[tuple[str, str]]:
 
 def floats(arguments: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, value in arguments.items():
-        for tensor in value if isinstance(value, tuple) else (value,):
-            if tensor.is_floating_point():
-                yield name, tensor
+        for each in value if isinstance(value, tuple) else (value,):
+            if isinstance(each, torch.Tensor) and each.is_floating_point():
+                yield name, each
 
 
 def test_the_subjects_are_those_of_the_design() -> None:
@@ -77,6 +85,14 @@ def test_the_subjects_are_those_of_the_design() -> None:
         "cogvideox-2b": "full",
         "cogvideox-5b": "full",
         "cogvideox15-5b": "full",
+        "flux-pipeline": "pipeline",
+        "cogvideox-pipeline": "pipeline",
+        "sd3-tiny": "tiny",
+        "wan-tiny": "tiny",
+        "ltx-video-tiny": "tiny",
+        "hunyuan-video-tiny": "tiny",
+        "qwen-image-tiny": "tiny",
+        "z-image-tiny": "tiny",
     }
 
 
@@ -90,7 +106,8 @@ def test_config_has_only_arguments_of_the_class(name: str) -> None:
 @pytest.mark.parametrize("name", SUBJECTS)
 def test_parameters_on_meta(name: str) -> None:
     parameters = list(on_meta(name).parameters())
-    assert {(str(p.device), p.dtype) for p in parameters} == {("meta", torch.bfloat16)}
+    assert {str(p.device) for p in parameters} == {"meta"}
+    assert dtypes(on_meta(name)) == DTYPES.get(name, BFLOAT16)
     assert sum(p.numel() for p in parameters) == SUBJECTS[name].parameters
 
 
@@ -148,7 +165,8 @@ def test_no_two_tensors_can_be_mistaken(name: str) -> None:
 def test_a_built_model_is_ready(name: str) -> None:
     model = built(name)
     assert not model.training
-    assert {(str(p.device), p.dtype) for p in model.parameters()} == {("cpu", torch.bfloat16)}
+    assert {str(p.device) for p in model.parameters()} == {"cpu"}
+    assert dtypes(model) == DTYPES.get(name, BFLOAT16)
     assert all(str(buffer.device) == "cpu" for buffer in model.buffers())
 
 
@@ -163,6 +181,67 @@ def test_building_leaves_no_trace(name: str, capfd: pytest.CaptureFixture[str]) 
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.get_default_dtype() is dtype
     assert capfd.readouterr() == ("", "")
+
+
+def test_wan_is_built_as_it_is_loaded(tmp_path: Path) -> None:
+    model = built("wan-tiny")
+    model.save_pretrained(tmp_path)
+    loaded = type(model).from_pretrained(tmp_path, torch_dtype=torch.bfloat16)
+    wanted = {name: parameter.dtype for name, parameter in loaded.named_parameters()}
+    assert {name: p.dtype for name, p in model.named_parameters()} == wanted
+    kept = {name for name, dtype in wanted.items() if dtype is torch.float32}
+    assert {name.split(".")[-1] for name in kept} == {"weight", "bias", "scale_shift_table"}
+    # A loss of precision on the way would show.
+    values = [p for name, p in model.named_parameters() if name in kept]
+    assert not any(torch.equal(each.bfloat16().float(), each) for each in values)
+
+
+class KeepsOne:
+    """A class of diffusers that names one module, and not in a list."""
+
+    _keep_in_fp32_modules = "norm"
+
+
+@pytest.mark.parametrize(
+    ("model_class", "name", "kept"),
+    [
+        (KeepsOne, "blocks.0.norm.weight", True),
+        (KeepsOne, "norm", True),
+        (KeepsOne, "blocks.0.norm1.weight", False),
+        (torch.nn.Linear, "norm.weight", False),
+    ],
+)
+def test_what_is_kept_in_float32(model_class: type, name: str, kept: bool) -> None:
+    assert models.kept_in_float32(model_class, name) is kept
+
+
+def test_a_list_of_samples_is_unpacked() -> None:
+    class Listing(torch.nn.Module):  # type: ignore[misc]
+        device = torch.device("cpu")
+
+        def forward(self, x: tuple[Any, ...], return_dict: bool) -> tuple[list[Any]]:
+            assert not return_dict
+            return (list(x),)
+
+    (image,) = models.inputs(SUBJECTS["z-image-tiny"])["x"]
+    assert torch.equal(models.forward(Listing(), {"x": (image,)}), image)
+
+
+@pytest.mark.parametrize(
+    ("name", "mask"),
+    [
+        ("ltx-video-tiny", "encoder_attention_mask"),
+        ("hunyuan-video-tiny", "encoder_attention_mask"),
+        ("qwen-image-tiny", "encoder_hidden_states_mask"),
+    ],
+)
+def test_padding_of_the_text_is_masked(name: str, mask: str) -> None:
+    arguments = models.inputs(SUBJECTS[name])
+    assert arguments[mask].sum() == 12
+    arguments["encoder_hidden_states"][:, 12:] += 1
+    assert torch.equal(models.forward(built(name), arguments), output(name, seed=0))
+    arguments[mask][:] = 1
+    assert not torch.equal(models.forward(built(name), arguments), output(name, seed=0))
 
 
 class Buffered(torch.nn.Module):  # type: ignore[misc]
@@ -202,8 +281,7 @@ def test_inputs_are_seeded_bfloat16(name: str) -> None:
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(one, two) for (_, one), (_, two) in zip(first, again, strict=True))
     # Rotary tables are float32 in diffusers whatever the model's dtype.
-    dtypes = {tensor.dtype for key, tensor in first if key != "image_rotary_emb"}
-    assert dtypes == {torch.bfloat16}
+    assert {tensor.dtype for key, tensor in first if key != "image_rotary_emb"} == BFLOAT16
 
 
 @pytest.mark.parametrize("name", [n for n in SUBJECTS if n.startswith("flux")])
@@ -277,9 +355,10 @@ def test_a_missing_config_names_the_file_to_add() -> None:
 def test_an_installed_package_reads_its_own_configs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "flux-tiny.json").write_text(json.dumps({"num_layers": 7}))
-    beside = models._CONFIG_DIRECTORIES[1]
-    monkeypatch.setattr(models, "_CONFIG_DIRECTORIES", (tmp_path, beside))
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "flux-tiny.json").write_text(json.dumps({"num_layers": 7}))
+    beside = models._FIXTURES[1]
+    monkeypatch.setattr(models, "_FIXTURES", (tmp_path, beside))
     assert models.model_config(SUBJECTS["flux-tiny"]) == {"num_layers": 7}
     assert models.model_config(SUBJECTS["flux-small"])["in_channels"] == 64
 

@@ -19,7 +19,7 @@ from test_verdicts import CASE, finding
 
 from conformance import __version__
 from conformance.axes import registry
-from conformance.case import all_cases, default_cases, default_formats
+from conformance.case import all_cases, default_cases, default_formats, default_routes
 from conformance.errors import UsageError
 from conformance.judging.expectations import active, load_expectations, packaged
 from conformance.judging.judge import judge
@@ -28,6 +28,7 @@ from conformance.judging.results import Results, read_results
 from conformance.judging.signature import cause_of, signature, without_paths
 from conformance.judging.verdicts import Verdict
 from conformance.report import tables
+from conformance.report.formats import what_came_back, without_result
 from conformance.report.support import (
     LETTERS,
     SCHEMES_SHOWN,
@@ -40,7 +41,7 @@ from conformance.roundtrip.checks import check_names
 from conformance.roundtrip.outcome import Failure, Outcome, Stage
 
 ROOT = Path(__file__).parents[1]
-FORMATS, ROUTES = default_formats(), tuple(registry.routes())
+FORMATS, ROUTES = default_formats(), default_routes()
 CORRUPT = Outcome("", findings=(finding(),))
 AGAIN = "conformance run --results R && python -m conformance.report.tables R"
 
@@ -102,10 +103,65 @@ def test_they_are_small_and_name_no_folder_of_a_machine() -> None:
 
 
 @pytest.mark.parametrize("document", tables.DOCUMENTS, ids=str)
-def test_the_documents_hold_what_the_results_say(document: Path, committed: Results) -> None:
+def test_the_documents_hold_what_the_results_say(document: Path) -> None:
     text = (ROOT / document).read_text(encoding="utf-8")
-    again = tables.filled(text, Support.of(committed))
+    again = tables.filled(text, Support.of(tables.committed(path=tables.DOCUMENTS[document])))
     assert text == again, "python -m conformance.report.tables"
+
+
+@pytest.fixture(scope="module")
+def others() -> Results:
+    return tables.committed(path=tables.EXTRA)
+
+
+def test_those_of_other_formats_are_of_every_extra_format(others: Results) -> None:
+    wanted = {
+        each.id
+        for each in all_cases().values()
+        if each.format.extra and each.subject.name == "flux-tiny" and each.device == "cpu"
+    }
+    again = "conformance run -m extra --select 'flux-tiny.*.cpu' --results R"
+    assert others.cases.keys() == wanted, again
+    assert others.footer.complete
+    assert others.header.suite == __version__
+
+
+def test_they_are_as_todays_expectations_have_it_too(others: Results) -> None:
+    known = load_expectations(packaged(), check_names(), all_cases().keys())
+    declared_now = active(known, others.header.versions)
+    judged = [judge(each.outcome, declared_now) for each in others.cases.values()]
+    assert [each.case for each in judged if not each.as_expected] == []
+    covering = {name for each in judged for name in each.covered_by}
+    about = {e.name for e in declared_now if any(map(e.about, others.cases))}
+    assert about - covering == set()
+
+
+def test_the_table_of_other_formats_has_every_one_once(others: Results) -> None:
+    rows = what_came_back(Support.of(others))[4:]
+    named = [row.split("|")[1].strip(" `") for row in rows]
+    assert named == [each.name for each in registry.formats().values() if each.extra]
+
+
+def test_a_cell_of_other_formats_names_both_routes_where_they_differ() -> None:
+    ids = [f"flux-tiny.int8wo.{route}.hub-pickle.cpu" for route in ROUTES]
+    differing = Support.of(results(dict(zip(ids, (PASS, BREAKS), strict=True)), NEW))
+    equal = Support.of(results(dict.fromkeys(ids, PASS), NEW))
+    assert what_came_back(differing)[-1] == "| `hub-pickle` | `= / L` |"
+    assert what_came_back(equal)[-1] == "| `hub-pickle` | `=` |"
+
+
+def test_every_reason_of_other_formats_is_told_once() -> None:
+    ids = [f"flux-tiny.int8wo.{route}.hub-pickle.cpu" for route in ROUTES]
+    found = without_result(Support.of(results(dict.fromkeys(ids, SKIPPED), NEW)))
+    assert found[2:] == ["| `needs CUDA` | hub-pickle |"]
+
+
+def test_results_of_extra_cases_are_kept_beside_the_others(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "r.jsonl", Outcome("flux-tiny.int8wo.quantize_.hub-pickle-into-quantized.cpu")
+    )
+    assert tables.keep(path, tmp_path) == tmp_path / tables.EXTRA
+    assert not (tmp_path / tables.COMMITTED).exists()
 
 
 def test_every_table_is_in_a_document() -> None:
@@ -286,12 +342,13 @@ def test_partial_and_unexpected_results_are_not_kept(
 
 def test_results_are_kept_and_the_documents_written(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
-    for document in tables.DOCUMENTS:
+    documents = [each for each, source in tables.DOCUMENTS.items() if source == tables.COMMITTED]
+    for document in documents:
         text = "<!-- support-compact --><!-- /support-compact -->"
         (tmp_path / document).write_text(text)
     measured = write(tmp_path / "r.jsonl", *(Outcome(each) for each in case_ids()))
     assert tables.main([str(measured)], tmp_path) == [
-        tmp_path / each for each in (tables.COMMITTED, *tables.DOCUMENTS)
+        tmp_path / each for each in (tables.COMMITTED, *documents)
     ]
     assert tables.committed(tmp_path) == read_results(measured)
     assert "| pass / not measured |" in (tmp_path / "README.md").read_text()

@@ -38,7 +38,12 @@ SAVED = (Step(Stage.SAVE, 0.002),)
 
 
 def run_cases(
-    cases: Iterable[Case], _workers: int, _timeout: float, _told: object, keep: Keep | None = None
+    cases: Iterable[Case],
+    _workers: int,
+    _timeout: float,
+    _told: object,
+    keep: Keep | None = None,
+    _gallery: object = None,
 ) -> Generator[Outcome, None, None]:
     """Yield the outcome of each case."""
     if os.environ.get("TOY_REFUSES") == toyhost.quantizer():

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,9 @@ from conformance._compat import StrEnum
 from conformance.axes.files import Contents
 from conformance.axes.source import FormatScript, InputsScript, Source
 from conformance.errors import UnavailableError
+
+SEGMENT = re.compile(r"[a-z0-9_-]+")
+"""What can be a segment of a case id."""
 
 
 class Size(StrEnum):
@@ -22,13 +26,36 @@ class Size(StrEnum):
     """At least 10 M parameters, so that size ratios mean something."""
     FULL = "full"
     """The dimensions of a published model, with random weights."""
+    PIPELINE = "pipeline"
+    """A tiny transformer inside its whole pipeline: text encoders, scheduler, VAE."""
+
+
+TO = "-to-"
 
 
 class Device(StrEnum):
-    """Where a case builds, quantizes, saves and loads."""
+    """Where a case builds, quantizes and saves, and where it loads."""
 
     CPU = "cpu"
     CUDA = "cuda"
+    CUDA_TO_CPU = "cuda-to-cpu"
+    """Written on CUDA, read on the CPU."""
+    CPU_TO_CUDA = "cpu-to-cuda"
+
+    @property
+    def writer(self) -> "Device":
+        """Where a case builds, quantizes and saves."""
+        return Device(self.partition(TO)[0])
+
+    @property
+    def reader(self) -> "Device":
+        """Where it loads."""
+        return Device(self.rpartition(TO)[2])
+
+    @property
+    def crossed(self) -> bool:
+        """Does the checkpoint go from one device to another?"""
+        return self.writer is not self.reader
 
 
 @dataclass(frozen=True)
@@ -37,7 +64,7 @@ class Family:
 
     name: str
     model_class: str
-    """Name of the class in the `diffusers` package."""
+    """Name of the class in the `diffusers` package, or `module:name` of one that is elsewhere."""
     inputs: Callable[..., dict[str, Any]]
     """`(model config, seed) -> keyword arguments of forward`, float tensors in bfloat16 on CPU.
 
@@ -45,6 +72,8 @@ class Family:
     short as the model takes."""
     script: InputsScript | None = None
     """The like for a repro: `model config -> lines before a call, its keywords`."""
+    picked: str = "[0]"
+    """What picks the sample, a tensor, out of what a call gives; source of a repro."""
     defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """Defaults of the class, which a repro leaves out of its model config."""
     extra: bool = False
@@ -54,20 +83,46 @@ class Family:
         """Import and return the model class.
 
         Raises:
-            UnavailableError: the installed diffusers has no such class.
+            UnavailableError: the installed diffusers, or the module, has no such class.
         """
-        diffusers = importlib.import_module("diffusers")
+        module = importlib.import_module(self.module)
         try:
-            return getattr(diffusers, self.model_class)
+            return getattr(module, self.class_name)
         except AttributeError as error:
+            version = getattr(module, "__version__", "")
             raise UnavailableError(
-                f"diffusers {diffusers.__version__} has no {self.model_class}"
+                f"{' '.join(filter(None, (self.module, version)))} has no {self.class_name}"
             ) from error
+
+    @property
+    def module(self) -> str:
+        """The module that the class is imported from."""
+        return self.model_class.rpartition(":")[0] or "diffusers"
+
+    @property
+    def class_name(self) -> str:
+        """The name of the class in its module."""
+        return self.model_class.rpartition(":")[2]
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """What draws pictures with a transformer; its parts stand in `fixtures/pipelines/<name>.json`.
+
+    A part of the whole pipeline is called by its name there: `transformer`, `vae`, `text_encoder`.
+    """
+
+    name: str
+    pipeline_class: str
+    """Name of the class in the `diffusers` package."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A family at a size, built from the JSON model config `fixtures/models/<name>.json`."""
+    """A family at a size, built from the JSON model config `fixtures/models/<name>.json`.
+
+    One from outside the package gives its model config itself.
+    """
 
     name: str
     family: Family
@@ -78,9 +133,15 @@ class Subject:
     """The schemes that cases combine it with; None for all of them."""
     formats: tuple[str, ...] | None = None
     """The formats, likewise; None for all that have no shard limit of their own."""
+    built_as: str = ""
+    """The subject whose model config it is built from; empty for its own."""
+    pipeline: Pipeline | None = None
+    """What the model draws pictures with; None for a model alone."""
     deeper: float = 0.0
     """By how many dB its output may be under a scheme's floor, which few layers were measured for:
     quantization noise adds up over hundreds of layers."""
+    config: Mapping[str, Any] | None = field(default=None, hash=False)
+    """The model config; None to read it from the file."""
 
 
 @dataclass(frozen=True)
@@ -197,6 +258,16 @@ def _resolved(recipe: Recipe) -> Quantization:
     return Quantization(config, tuple(recipe.tensors[version]))
 
 
+@dataclass(frozen=True)
+class Likeness:
+    """How much a picture is like another one; of a video, its frame that is least like."""
+
+    psnr: float
+    """Peak signal to noise ratio in dB, infinite for equal pictures."""
+    ssim: float
+    """Structural similarity, 1 for equal pictures."""
+
+
 PayloadLimit = Callable[[Sequence[int]], int]
 """Shape of a weight -> the most bytes that its inner tensors may hold together."""
 
@@ -226,6 +297,11 @@ class Scheme:
     cannot quantize: every stage but output is judged."""
     whole_model: bool = False
     """The config selects modules by name, so `quantize_` gets `filter_fn=None`."""
+    likeness: Likeness | None = None
+    """How much a tiny pipeline's picture must at least be like the unquantized one's.
+
+    None for schemes that no picture is drawn with.
+    """
 
     def covers(self, shape: Sequence[int]) -> bool:
         """Is the weight of a Linear quantized, or is it left because it cannot be divided?"""
@@ -253,10 +329,14 @@ class Route:
     title: str
     quantize: Callable[[Any, "Quantized"], Any]
     """`(bf16 model, how) -> quantized model`; the model given may be changed in place."""
+    whole: bool = False
+    """It takes and gives the whole pipeline of a subject that has one, and leaves the given one."""
     script: Source | None = None
     """The same as lines of a repro, which change or replace `model`."""
     loads: bool = False
     """It reads the bf16 checkpoint."""
+    spares: Callable[[Any, str], bool] | None = None
+    """`(model class, name of a weight)`: is it left as it is, though the scheme covers it?"""
 
 
 @dataclass(frozen=True)
@@ -273,6 +353,8 @@ class Quantized:
     fill: Callable[[Any], bool] | None = None
     """Gives a module its own weights, for a model that is still on the meta device, and says
     whether they are still to be quantized; None for a model that has them all."""
+    pipeline_directory: Path | None = None
+    """The whole unquantized pipeline; None for a subject without one."""
 
 
 @dataclass(frozen=True)
@@ -284,7 +366,7 @@ class Format:
     save: Callable[[Any, Path, int], None]
     """`(model, empty directory, shard limit in bytes)`."""
     load: Callable[[Any, Mapping[str, Any], Path, Device], Any]
-    """`(model class, model config, directory, device) -> model`."""
+    """`(model class, model config, directory, device) -> model`; see `refills`."""
     read: Callable[[Path], Contents]
     """What the weight files hold, read without the library that wrote them."""
     sharded: bool = False
@@ -296,9 +378,28 @@ class Format:
     """The schemes that cases combine it with; None for all of them."""
     extra: bool = False
     """Its cases run when globs or markers ask for them, not by default."""
+    refills: bool = False
+    """Its load gets a model in place of the class: quantized alike, with other weights, which the
+    checkpoint is read into."""
+    executes: bool = False
+    """Its load executes what is in the file: only the run that wrote it may read it."""
+    holds_all: bool = False
+    """Its files also hold the buffers that are in no state dict."""
     has_config: bool = True
     """A `config.json` is written beside the weights."""
+    crosses: bool = False
+    """It is asked, of tiny models, to load on another device than it was written on."""
     has_requires_grad: bool = True
     """False for state dicts: torch keeps the flag of the model that is assigned to."""
+    within: str = ""
+    """Where the model lies in a checkpoint of a whole pipeline: `transformer`.
+
+    Empty where the model is saved alone. Otherwise the pipeline is what is saved and loaded.
+    """
     script: FormatScript | None = None
     """The same as lines of a repro."""
+
+    @property
+    def whole(self) -> bool:
+        """Does it save and load the whole pipeline of a subject?"""
+        return bool(self.within)

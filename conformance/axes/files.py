@@ -5,6 +5,7 @@ memory than the file is long.
 """
 
 import errno
+import io
 import json
 import struct
 import zipfile
@@ -19,6 +20,8 @@ from typing import IO, Any
 
 import xxhash
 
+END = b"PK\5\6"
+"""Begins the last 22 bytes of an archive that has no comment."""
 HEADER = 100 * 2**20
 """Bytes of a safetensors header; the format allows no more."""
 PART = 2**20
@@ -136,12 +139,17 @@ def torch_pieces(path: Path) -> Iterator[Piece]:
         ValueError: the archive is damaged, or an entry is compressed, as a bomb is.
     """
     with readable(path), zipfile.ZipFile(path) as archive:
-        for entry in archive.infolist():
-            inside = entry.filename.partition("/")[2]
-            if inside.startswith("data/"):
-                with _stored(archive, entry) as file:
-                    content = _digest(file, entry.file_size)
-                yield Piece(f"{path.name}/{inside}", entry.file_size, content)
+        for each in _storages(archive):
+            yield Piece(f"{path.name}/{each.name}", each.bytes, each.digest)
+
+
+def _storages(archive: zipfile.ZipFile) -> Iterator[Piece]:
+    """Yield the storages of one archive, by the name that they have in it."""
+    for entry in archive.infolist():
+        inside = entry.filename.partition("/")[2]
+        if inside.startswith("data/"):
+            with _stored(archive, entry) as file:
+                yield Piece(inside, entry.file_size, _digest(file, entry.file_size))
 
 
 def torch_globals(path: Path) -> str:
@@ -151,9 +159,13 @@ def torch_globals(path: Path) -> str:
         ValueError: see `torch_pieces`.
     """
     with readable(path), zipfile.ZipFile(path) as archive:
-        pickles = [each for each in archive.infolist() if each.filename.endswith("/data.pkl")]
-        named = (name for each in pickles for name in _globals(_all(archive, each)))
-        return " ".join(sorted(set(named)))
+        return _named_in(archive)
+
+
+def _named_in(archive: zipfile.ZipFile) -> str:
+    pickles = [each for each in archive.infolist() if each.filename.endswith("/data.pkl")]
+    named = (name for each in pickles for name in _globals(_all(archive, each)))
+    return " ".join(sorted(set(named)))
 
 
 def _digest(file: IO[bytes], length: int) -> str:
@@ -209,6 +221,41 @@ def read_torch(directory: Path) -> Contents:
     paths = weight_files(directory, ".bin", ".pt")
     pieces = tuple(piece for path in paths for piece in torch_pieces(path))
     return Contents(pieces, {f"{path.name}#globals": torch_globals(path) for path in paths})
+
+
+def read_dcp(directory: Path) -> Contents:
+    """Read every file of a distributed checkpoint: archives of `torch.save`, one behind another.
+
+    Raises:
+        ValueError: there is something between them, or see `torch_pieces`.
+    """
+    pieces: list[Piece] = []
+    notes: dict[str, str] = {}
+    for path in weight_files(directory, ".distcp"):
+        for number, archive in enumerate(_archives(path)):
+            pieces += (
+                Piece(f"{path.name}/{number}/{each.name}", each.bytes, each.digest)
+                for each in _storages(archive)
+            )
+            notes[f"{path.name}/{number}#globals"] = _named_in(archive)
+    return Contents(tuple(pieces), notes)
+
+
+def _archives(path: Path) -> list[zipfile.ZipFile]:
+    """Open the archives that lie one behind another, found from the end."""
+    found = []
+    content = io.BytesIO(path.read_bytes())
+    while end := content.seek(0, io.SEEK_END):
+        if content.getvalue()[-len(END) - 18 : -18] != END:
+            raise ValueError(f"{path.name}: damaged (no archive ends where the file does)")
+        with readable(path):
+            archive = zipfile.ZipFile(io.BytesIO(content.getvalue()))
+            start = min(each.header_offset for each in archive.infolist())
+        if not start < end:
+            raise ValueError(f"{path.name}: damaged (an archive begins behind its end)")
+        content.truncate(start)
+        found.append(archive)
+    return found[::-1]
 
 
 def read_safetensors(directory: Path) -> Contents:

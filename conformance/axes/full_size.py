@@ -22,4 +22,6 @@ def full(
     deeper: float = 0.0,
 ) -> Subject:
     """Return a subject of published dimensions, saved in these formats only."""
-    return Subject(name, family, Size.FULL, parameters, schemes, formats, deeper)
+    return Subject(
+        name, family, Size.FULL, parameters, schemes=schemes, formats=formats, deeper=deeper
+    )

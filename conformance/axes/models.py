@@ -6,6 +6,7 @@ Torch and diffusers are imported where they are used, so that naming a subject c
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from hashlib import blake2b
 from math import prod
 from pathlib import Path
@@ -16,31 +17,41 @@ from conformance.errors import UsageError
 
 _PACKAGE = Path(__file__).parents[1]
 # An installed wheel carries the configs inside the package, a checkout beside it.
-_CONFIG_DIRECTORIES = (_PACKAGE / "fixtures" / "models", _PACKAGE.parent / "fixtures" / "models")
+_FIXTURES = (_PACKAGE / "fixtures", _PACKAGE.parent / "fixtures")
 
 NORM_SPREAD = 0.1
 BIAS_SPREAD = 0.1
 
 
 def model_config(subject: Subject) -> dict[str, Any]:
-    """Read the keyword arguments of the subject's model class.
+    """Return the keyword arguments of the subject's model class.
 
     Raises:
         UsageError: there is no config file of that name.
     """
-    file_name = f"{subject.name}.json"
-    for directory in _CONFIG_DIRECTORIES:
-        if (path := directory / file_name).is_file():
-            config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            return config
-    raise UsageError(
-        f"{subject.name} has no model config: add fixtures/models/{file_name},"
-        " or reinstall the package if it was there"
-    )
+    if subject.config is not None:
+        return deepcopy(dict(subject.config))
+    file_name = f"{subject.built_as or subject.name}.json"
+    config = fixture(f"models/{file_name}")
+    if config is None:
+        raise UsageError(
+            f"{subject.name} has no model config: add fixtures/models/{file_name},"
+            " or reinstall the package if it was there"
+        )
+    return config
+
+
+def fixture(name: str) -> dict[str, Any] | None:
+    """Read a JSON file below `fixtures/`; None where there is none."""
+    for directory in _FIXTURES:
+        if (path := directory / name).is_file():
+            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            return content
+    return None
 
 
 @contextmanager
-def _default_bfloat16() -> Iterator[None]:
+def default_bfloat16() -> Iterator[None]:
     """Construct in bfloat16: converting afterwards makes diffusers warn about modules it spares."""
     import torch
 
@@ -53,11 +64,27 @@ def _default_bfloat16() -> Iterator[None]:
 
 
 def _construct(subject: Subject, buffers_on_meta: bool) -> Any:
+    import torch
     from accelerate import init_empty_weights
 
     model_class = subject.family.load_class()
-    with _default_bfloat16(), init_empty_weights(include_buffers=buffers_on_meta):
-        return model_class(**model_config(subject)).eval()
+    empty = init_empty_weights(include_buffers=buffers_on_meta)
+    # Some constructors draw a parameter themselves.
+    with default_bfloat16(), torch.random.fork_rng(devices=()), empty:
+        model = model_class(**model_config(subject)).eval()
+    for name, parameter in model.named_parameters():
+        if kept_in_float32(model_class, name):
+            parameter.data = parameter.data.float()
+    return model
+
+
+def kept_in_float32(model_class: Any, name: str) -> bool:
+    """Does `from_pretrained(torch_dtype=torch.bfloat16)` give the parameter of this name float32?
+
+    A class of diffusers may name modules and parameters for which bfloat16 is too coarse.
+    """
+    kept = getattr(model_class, "_keep_in_fp32_modules", None) or ()
+    return not set(name.split(".")).isdisjoint([kept] if isinstance(kept, str) else kept)
 
 
 def build_unfilled(subject: Subject) -> Any:
@@ -80,8 +107,8 @@ def build_meta(subject: Subject) -> Any:
     return _construct(subject, buffers_on_meta=True)
 
 
-def weight(name: str, shape: tuple[int, ...], seed: int) -> Any:
-    """Draw the parameter of this name: bfloat16, normal, alike in no two names or seeds.
+def weight(name: str, shape: tuple[int, ...], seed: int, dtype: Any = None) -> Any:
+    """Draw the parameter of this name: normal, alike in no two names or seeds.
 
     A matrix or kernel has a variance of 1 / fan-in, which keeps activations in scale; the weight
     of a norm scatters around 1 and a bias around 0, where a library's own initial values would be
@@ -92,12 +119,13 @@ def weight(name: str, shape: tuple[int, ...], seed: int) -> Any:
             depends neither on the order of construction nor on the diffusers installed.
         shape: shape of the parameter.
         seed: seed of the model.
+        dtype: of the parameter; None for bfloat16.
     """
     import torch
 
     digest = blake2b(f"{seed}:{name}".encode(), digest_size=7).digest()
     generator = torch.Generator("cpu").manual_seed(int.from_bytes(digest, "big"))
-    values = torch.randn(shape, generator=generator, dtype=torch.bfloat16)
+    values = torch.randn(shape, generator=generator, dtype=dtype or torch.bfloat16)
     factor, middle = spread(name, shape)
     values.mul_(factor)
     return values.add_(middle) if middle else values
@@ -113,6 +141,8 @@ def spread(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
 def build(subject: Subject, seed: int = 0) -> Any:
     """Build the subject's model on CPU in bfloat16 and evaluation mode, with seeded weights.
 
+    What its class keeps in float32 is in float32, as it is where people load it in bfloat16.
+
     Parameters are allocated once and drawn once; the global random state and the default dtype
     stay as they were.
 
@@ -122,7 +152,7 @@ def build(subject: Subject, seed: int = 0) -> Any:
     """
     model = build_unfilled(subject)
     weights = {
-        name: weight(name, tuple(parameter.shape), seed)
+        name: weight(name, tuple(parameter.shape), seed, parameter.dtype)
         for name, parameter in model.named_parameters()
     }
     # Not strict: persistent buffers keep the values that the constructor gave them.
@@ -152,7 +182,9 @@ def forward(model: Any, arguments: Mapping[str, Any]) -> Any:
 
     moved = {name: _to(value, model.device) for name, value in arguments.items()}
     with torch.no_grad():
-        return model(**moved, return_dict=False)[0]
+        sample = model(**moved, return_dict=False)[0]
+    # A class that takes its samples in a list gives a list; the inputs are one sample.
+    return sample[0] if isinstance(sample, list) else sample
 
 
 def _to(value: Any, device: Any) -> Any:

@@ -1,17 +1,18 @@
-"""The values of every axis, found by looking into the axis packages: one file adds one value."""
+"""The values of every axis, found by looking into the axis packages: one file adds one value.
+
+Subjects are also found in other distributions, by entry points; see `outside.py`.
+"""
 
 import importlib
 import pkgutil
-import re
 from collections.abc import Iterable
 from functools import cache
 from typing import TypeVar
 
-from conformance.axes.base import Format, Route, Scheme, Subject
+from conformance.axes import outside
+from conformance.axes.base import SEGMENT, Format, Route, Scheme, Subject
 
 Value = TypeVar("Value", Subject, Scheme, Route, Format)
-
-SEGMENT = re.compile(r"[a-z0-9_-]+")
 
 
 def unique(values: Iterable[Value]) -> dict[str, Value]:
@@ -39,8 +40,13 @@ def _declared(package: str, attribute: str) -> list[object]:
 
 @cache
 def subjects() -> dict[str, Subject]:
-    """Every subject by name."""
-    return unique(_declared("subjects", "SUBJECTS"))  # type: ignore[arg-type]
+    """Every subject by name: those of the suite, and behind them those of other distributions.
+
+    Raises:
+        UsageError: what another distribution declares is wrong.
+    """
+    own: dict[str, Subject] = unique(_declared("subjects", "SUBJECTS"))  # type: ignore[arg-type]
+    return own | outside.subjects(own)
 
 
 @cache

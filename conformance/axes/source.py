@@ -72,6 +72,8 @@ class Names:
     device: str
     options: str = ""
     """Further arguments of `quantize_`."""
+    pipeline: str = ""
+    """The pipeline class; empty for a model alone."""
 
     def fill(self, lines: str) -> str:
         """Put the names, by those of the fields, and `{placed}` into lines."""
@@ -87,7 +89,11 @@ class Names:
 
 @dataclass(frozen=True)
 class FormatScript:
-    """A format as lines of a script, with `model`, `loaded` and `directory` as their variables."""
+    """A format as lines of a script, with `model`, `loaded` and `directory` as their variables.
+
+    `directory` is where the model lies: within that of the pipeline, where a whole one is saved.
+    `OTHERS` holds the other parts of the pipeline, all of them None.
+    """
 
     save: str
     load: str

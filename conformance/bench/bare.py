@@ -75,11 +75,11 @@ class Group:
     def round_trip(self, case: Case, model: Any, forwards: int) -> None:
         """Save, load and call; with `again` also what the fresh reader does."""
         checkpoint = self.save(case, model)
-        self.forward(load(case, checkpoint), forwards)
+        self.forward(load(case, checkpoint).model, forwards)
         if self.again:
-            reloaded = load(case, checkpoint)
+            reloaded = load(case, checkpoint).model
             self.forward(reloaded, forwards)
-            self.save(case, load(case, self.save(case, reloaded)))
+            self.save(case, load(case, self.save(case, reloaded)).model)
 
     def save(self, case: Case, model: Any) -> Path:
         """Save to a new directory."""

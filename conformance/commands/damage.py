@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from conformance.case import select
+from conformance.case import require_inert, select
 from conformance.commands.complete import Globs, environments
 from conformance.commands.options import AsJson
 from conformance.damage.bench import (
@@ -98,6 +98,7 @@ def command(
         options = {"--select": globs, "--only": only, "--count": [count], "--seed": [seed]}
         raise typer.Exit(_elsewhere(names, options, results, resume=resume, as_json_=as_json_))
     cases = select(globs) if globs else default_cases()
+    require_inert(cases)
     with err.status("writing the checkpoints"):
         made = list(targets(cases))
     there = [each for each in made if isinstance(each, Target)]

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from conformance.case import Case, find, select
+from conformance.case import Case, find, require_inert, select
 from conformance.commands.complete import Globs, environments, writers
 from conformance.commands.options import AsJson, EnvironmentsFile
 from conformance.commands.report import exchange_report
@@ -104,6 +104,7 @@ def run(
     """Have every writer write, and every reader read all of it; draw who can read whom."""
     golden = writers == [GOLDEN]
     chosen = _golden_cases(globs) if golden else select(globs or versions.DEFAULT)
+    require_inert(chosen)
     own = [] if golden else writers
     found = parties(dict.fromkeys([*own, *readers]), tools(_tell), file)
     for each in found.values():

@@ -18,6 +18,7 @@ from conformance.judging.results import read_results
 from conformance.report import text
 from conformance.report.catalogue import defects
 from conformance.report.html import Known, Page, of_comparison, of_exchange, of_run, render
+from conformance.report.hung import hung
 from conformance.roundtrip.checks import check_names
 from conformance.session import axes_of
 from conformance.versions.cache import write_whole
@@ -58,8 +59,8 @@ def command(
     ] = None,
 ) -> None:
     """Draw a results file for people: one HTML file, with every case a click away."""
-    page = page_of(results, against, known(expectations or ()))
     path = output or place_beside(results)
+    page = page_of(results, against, known(expectations or ()), path)
     write_report(page, path)
     text.show(text.console(), text.line(f"report: {path}"))
 
@@ -81,8 +82,14 @@ def known(extra: Iterable[Path] = ()) -> Known:
     )
 
 
-def page_of(results: Path, against: Path | None, known: Known) -> Page:
+def page_of(results: Path, against: Path | None, known: Known, report: Path) -> Page:
     """Return the report of what lies there: a run, two runs, an exchange or a gate.
+
+    Args:
+        results: what it is about.
+        against: results of before, or None.
+        known: what the suite knows beside it.
+        report: where the report goes; links in it are relative to its folder.
 
     Raises:
         UsageError: it cannot be read, or goes with no baseline.
@@ -98,7 +105,8 @@ def page_of(results: Path, against: Path | None, known: Known) -> Page:
     known = replace(known, results=results.name)
     after = read_results(results)
     if against is None:
-        return of_run(after, known)
+        drawn = hung(after, results.parent, report.parent)
+        return of_run(after, replace(known, pictures=drawn))
     sides = Side(read_results(against)), Side(after)
     return of_comparison(compare(*sides, known.axes), known)
 
@@ -147,7 +155,7 @@ def write_report(page: Page, path: Path) -> None:
 def run_report(path: Path, expectations: Iterable[Path] = ()) -> str:
     """Write the report of a run beside its results; return the line that says where."""
     extra = tuple(expectations)
-    return _beside(path, lambda: page_of(path, None, known(extra)))
+    return _beside(path, lambda: page_of(path, None, known(extra), place_beside(path)))
 
 
 def exchange_report(results: ExchangeResults, path: Path) -> str:

@@ -19,6 +19,7 @@ from conformance.judging.summary import exit_code
 from conformance.report import large, text
 from conformance.roundtrip.disk import require_space
 from conformance.roundtrip.engine import TIMEOUT
+from conformance.roundtrip.gallery import Gallery
 from conformance.roundtrip.kept import INDEX, Keep
 from conformance.roundtrip.outcome import Progress
 from conformance.runner import run_cases
@@ -37,6 +38,7 @@ EPILOG = """Examples:
 [bold]conformance run --marker small[/]  (size ratios)
 
 [bold]conformance run -m full -s 'flux-schnell.*'[/]  (11.9 G parameters; `conformance plan` first)
+[bold]conformance run --marker pipeline --pictures pictures[/]  (whole pipelines, to look at)
 
 [bold]conformance run --results results.jsonl --resume[/]  (after Ctrl-C or a crash)
 
@@ -96,6 +98,10 @@ def command(
         Shard | None,
         typer.Option(metavar="I/N", parser=Shard.parse, help="Run part I of N; see `merge`."),
     ] = None,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where the pictures of pipelines go; see --marker."),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the results of a run that was broken off.")
     ] = False,
@@ -117,12 +123,13 @@ def command(
         if resume
         else open_results(results, len(cases), picked)
     )
+    gallery = None if pictures is None else Gallery.at(pictures, beside=results.parent)
     session = Session(tuple(cases), declared, writer, list(writer.held))
     kept = _emptied(Keep(keep, tuple(keep_only or ["*"]))) if keep else None
     interrupted = False
     try:
         with session:
-            _run_all(session, workers, timeout, kept)
+            _run_all(session, workers, timeout, kept, gallery)
             writer.unused = session.unused(default_cases())
     except KeyboardInterrupt:
         interrupted = True
@@ -153,14 +160,17 @@ def _emptied(keep: Keep) -> Keep:
     return keep
 
 
-def _run_all(session: Session, workers: int, timeout: float, keep: Keep | None) -> None:
+def _run_all(
+    session: Session, workers: int, timeout: float, keep: Keep | None, gallery: Gallery | None
+) -> None:
     total, done = len(session.cases), len(session.judgements)
     every = max(1, total // LOG_LINES)
     reporter = text.Reporter()
     # Reports printed beside a bar on the same terminal must go through the console of the bar.
     terminal = out if out.is_terminal else err
     bar = text.progress(terminal)
-    outcomes = run_cases(session.remaining, workers, timeout, Watcher(bar, terminal), keep)
+    watcher = Watcher(bar, terminal)
+    outcomes = run_cases(session.remaining, workers, timeout, watcher, keep, gallery)
     with closing(outcomes), bar:
         task = bar.add_task("cases", total=total, completed=done)
         for number, outcome in enumerate(outcomes, start=done + 1):

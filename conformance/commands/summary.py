@@ -9,7 +9,7 @@ import typer
 
 from conformance._compat import StrEnum
 from conformance.axes import registry
-from conformance.case import all_cases
+from conformance.case import all_cases, default_routes
 from conformance.errors import UsageError
 from conformance.judging.results import Results, read_results
 from conformance.report import text
@@ -84,7 +84,7 @@ MAKERS: Mapping[Form, Callable[[Results, Fit], str]] = {
 def _write_badges(results: Results, folder: Path | None) -> None:
     if folder is None:
         raise UsageError("badges are many files; name their folder: --output DIR")
-    pairs = [(scheme, route) for scheme in registry.schemes() for route in registry.routes()]
+    pairs = [(scheme, route) for scheme in registry.schemes() for route in default_routes()]
     made = badges(results, axes_of(all_cases().values()), pairs)
     for name, badge in made.items():
         _write(folder / name, json.dumps(badge) + "\n")

@@ -64,7 +64,7 @@ def read(case: Case, directory: Path) -> Iterator[dict[str, Any]]:
     facts: ModelFacts | None = None
     with heard() as warned:
         try:
-            model = load(case, directory)
+            model = load(case, directory).model
             facts = observe(model)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is an answer
             yield {"error": [type(error).__name__, str(error)], "memory": _no_memory(error)}

@@ -54,8 +54,9 @@ class Writer:
         Raises:
             UsageError: the path cannot be written.
         """
+        self._file: IO[str]
         if after is not None:
-            self._file: IO[str] = go_on(path, after)
+            self._file = go_on(path, after)
             return
         try:
             self._file = path.open("w", encoding="utf-8")

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from conformance.case import find
 from conformance.judging.defects import Defect, Part, Workaround
 from conformance.judging.expectations import NONE_FOUND
 from conformance.report import text
@@ -32,8 +33,10 @@ def repro(defect: Defect) -> str:
         return f"python {case}"
     name, _, reading = case.partition("@")
     if not reading:
-        shown = example(expectation)
-        return f"conformance repro {shown.id if shown else case} --defect {expectation.name}"
+        shown = example(expectation) or find(name)
+        if shown.format.script is None:
+            return f"conformance run --select {shown.id}"
+        return f"conformance repro {shown.id} --defect {expectation.name}"
     return f"conformance exchange -w golden -r ENV -s {name}"
 
 

@@ -1,8 +1,11 @@
 """What results files say of every expectation: `judging/measured.json`, which the catalogue reads.
 
     python -m conformance.report.measured RESULTS... > measured.json
+    python -m conformance.report.measured --add RESULTS... > measured.json.new
 
-RESULTS are files of `conformance run` and of `conformance exchange -w golden`, in any order.
+RESULTS are files of `conformance run` and of `conformance exchange -w golden`, in any order. With
+`--add` the shipped measurements stay, and only expectations of which they have no sample are
+looked for: a new format needs no run of everything under every release.
 """
 
 import json
@@ -19,7 +22,7 @@ from conformance.judging.exchange import label
 from conformance.judging.exchange_results import ExchangeResults, read_exchange
 from conformance.judging.measured import Observed, to_json
 from conformance.judging.results import read_results
-from conformance.report.catalogue import expectations, workarounds
+from conformance.report.catalogue import expectations, measurements, workarounds
 from conformance.roundtrip.kept import Readings
 from conformance.roundtrip.outcome import Outcome
 
@@ -33,6 +36,22 @@ def measured(paths: Iterable[Path]) -> dict[str, Any]:
     runs = sorted((run for path in paths for run in observed(path)), key=_newest, reverse=True)
     proofs = [case for each in workarounds() for case in each.cases]
     return to_json(expectations(), proofs, runs)
+
+
+def added(paths: Iterable[Path]) -> dict[str, Any]:
+    """Return the shipped measurements, and those of expectations that they do not have.
+
+    Raises:
+        UsageError: a file cannot be read.
+    """
+    known, new = measurements(), measured(paths)
+    held = {name: each for name, each in known["expectations"].items() if each["samples"]}
+    names = [each.name for each in expectations()]
+    return {
+        "environments": {**known["environments"], **new["environments"]},
+        "expectations": {name: held.get(name, new["expectations"][name]) for name in names},
+        "proofs": {**new["proofs"], **known["proofs"]},
+    }
 
 
 def observed(path: Path) -> Iterator[Observed]:
@@ -73,6 +92,8 @@ def _newest(run: Observed) -> tuple[Version, Version]:
 
 if __name__ == "__main__":
     try:
-        print(json.dumps(measured(map(Path, sys.argv[1:])), indent=1))
+        adding, *files = sys.argv[1:] if "--add" in sys.argv[1:2] else ("", *sys.argv[1:])
+        made = added(map(Path, files)) if adding else measured(map(Path, files))
+        print(json.dumps(made, indent=1))
     except UsageError as error:
         sys.exit(str(error))

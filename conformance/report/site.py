@@ -14,7 +14,12 @@ from conformance.roundtrip.checks import all_checks
 
 LINK = re.compile(r"\[(?P<text>[^\[\]]*)\]\((?P<path>[^()\s#:]+)(?P<fragment>#[^()\s]*)?\)")
 """A link to a file of the checkout; one with a scheme has a colon."""
-TUTORIALS = ("gate-your-upgrade", "file-a-good-bug", "add-a-family")
+TUTORIALS = (
+    "gate-your-upgrade",
+    "file-a-good-bug",
+    "add-a-family",
+    "a-family-of-your-own",
+)
 
 
 def relinked(markdown: str, page: str, source: str, root: Path) -> str:
@@ -52,13 +57,20 @@ def all_pages(root: Path, results: Results) -> dict[str, str]:
     return {**moved, **pages(results)}
 
 
+MEASURED = [
+    f"{name}.md"
+    for name in ("support", "formats", "exchange", "defects", "damage", "past", "hub", "load")
+]
+"""The pages of what was measured."""
+
+
 def navigation() -> list[Mapping[str, Any]]:
     """Return what stands in the menu, in this order."""
     return [
         {"Home": "index.md"},
         {"Use it": "use.md"},
         {"Tutorials": [f"tutorials/{name}.md" for name in TUTORIALS]},
-        {"Measured": ["support.md", "exchange.md", "defects.md", "damage.md", "past.md"]},
+        {"Measured": MEASURED},
         {"Checks": ["checks.md", *(f"checks/{each.name}.md" for each in all_checks())]},
         {"Schemes": _with_index("schemes", registry.schemes())},
         {"Formats": _with_index("formats", registry.formats())},

@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 
 from conformance.axes import registry
 from conformance.axes.base import Format, Needs, Scheme
-from conformance.case import all_cases
+from conformance.case import all_cases, default_routes
 from conformance.judging.judge import Judgement
 from conformance.judging.results import Results
 from conformance.judging.summary import CauseGroup, causes_worst_first
@@ -95,7 +95,7 @@ def _measured(scheme: Scheme, support: Support) -> Iterator[str]:
     if not support.measured(scheme.name):
         yield "Not measured: " + (_listed(support.reasons(scheme.name)) or "no case was run.")
         return
-    routes = tuple(registry.routes())
+    routes = default_routes()
     rows = (
         (
             f"[{form}](../formats/{form}.md)",
@@ -133,7 +133,7 @@ def _measured_format(form: Format, support: Support) -> Iterator[str]:
     if form.name not in support.formats():
         yield "Not measured: no case of the default run has it, or none of them ran."
         return
-    routes = tuple(registry.routes())
+    routes = default_routes()
     rows = (
         (
             f"[{support.named(name)}](../schemes/{name}.md)",

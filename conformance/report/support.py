@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from conformance.axes import registry
-from conformance.case import all_cases, find
+from conformance.case import all_cases, default_routes, find
 from conformance.judging.judge import Judgement
 from conformance.judging.results import Results
 from conformance.judging.verdicts import Verdict, worst, worst_to_best
@@ -139,7 +139,7 @@ def compact(support: Support) -> list[str]:
 
 def _said(support: Support, scheme: str, form: str) -> str:
     """Return what each route came to, in words; in one, where all came to the same."""
-    letters = (support.letter(scheme, route, form) for route in registry.routes())
+    letters = (support.letter(scheme, route, form) for route in default_routes())
     return " / ".join(dict.fromkeys(map(spelt, letters)))
 
 

@@ -1,7 +1,9 @@
-"""The tables of README.md and docs/support.md, made from the committed results.
+"""The tables of README.md, docs/support.md and docs/formats.md, made from committed results.
 
     python -m conformance.report.tables            # write the tables anew
     python -m conformance.report.tables RESULTS    # keep the results of a run, then the tables
+
+A run of the default cases is kept beside one of extra formats (`conformance run -m extra`).
 
 Only what stands between `<!-- NAME -->` and `<!-- /NAME -->` is written.
 """
@@ -12,10 +14,12 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from conformance.axes import registry
+from conformance.case import default_routes, find
 from conformance.errors import UsageError
 from conformance.judging.packed import packed
 from conformance.judging.results import Results, read_results
 from conformance.judging.verdicts import Verdict
+from conformance.report.formats import what_came_back, what_they_are, without_result
 from conformance.report.support import (
     BEHIND,
     LEGEND,
@@ -30,8 +34,15 @@ from conformance.report.support import (
 ROOT = Path(__file__).parents[2]
 COMMITTED = Path("docs/results/default.jsonl.xz")
 """The default run: tiny models on CPU with the versions of `ci/constraints.txt`."""
-DOCUMENTS = (Path("README.md"), Path("docs/support.md"))
-REGION = re.compile(r"<!-- (?P<name>support-[\w-]+) -->.*?<!-- /(?P=name) -->", re.DOTALL)
+EXTRA = Path("docs/results/formats.jsonl.xz")
+"""A run of extra formats, on the same machine and versions."""
+DOCUMENTS: Mapping[Path, Path] = {
+    Path("README.md"): COMMITTED,
+    Path("docs/support.md"): COMMITTED,
+    Path("docs/formats.md"): EXTRA,
+}
+"""Document -> the results that its tables are made from."""
+REGION = re.compile(r"<!-- (?P<name>(support|formats)-[\w-]+) -->.*?<!-- /(?P=name) -->", re.DOTALL)
 
 WORDS: Mapping[Verdict, str] = {
     Verdict.CORRUPT: "loads, silently, to something else",
@@ -49,9 +60,9 @@ def _counts(support: Support) -> list[str]:
 
 
 def _compact(support: Support) -> list[str]:
-    routes = " / ".join(f"`{name}`" for name in registry.routes())
+    routes = " / ".join(f"`{name}`" for name in default_routes())
     missing = sum(1 for scheme in registry.schemes() if not support.measured(scheme))
-    forms = len(registry.formats())
+    forms = sum(not (each.extra or each.whole) for each in registry.formats().values())
     told = (
         f"{missing} of {len(registry.schemes())} schemes and {forms - len(support.formats())} "
         f"of {forms} formats were not measured."
@@ -62,8 +73,9 @@ def _compact(support: Support) -> list[str]:
 
 def _routes(support: Support) -> list[str]:
     lines = [f"{LEGEND}."]
-    for route in registry.routes().values():
-        lines += ["", f"### {route.name}: {route.title}", "", *by_route(support, route.name)]
+    for name in default_routes():
+        title = registry.routes()[name].title
+        lines += ["", f"### {name}: {title}", "", *by_route(support, name)]
     return lines
 
 
@@ -72,6 +84,10 @@ REGIONS: Mapping[str, Callable[[Support], list[str]]] = {
     "support-compact": _compact,
     "support-routes": _routes,
     "support-not-measured": not_measured,
+    "formats-counts": _counts,
+    "formats-list": what_they_are,
+    "formats-table": what_came_back,
+    "formats-without-result": without_result,
 }
 
 
@@ -94,13 +110,13 @@ def _region(name: str, support: Support) -> str:
     return f"<!-- {name} -->\n\n{content}\n\n<!-- /{name} -->"
 
 
-def committed(root: Path = ROOT) -> Results:
-    """Return the committed results.
+def committed(root: Path = ROOT, path: Path = COMMITTED) -> Results:
+    """Return committed results.
 
     Raises:
         UsageError: they are not there, or damaged.
     """
-    return read_results(root / COMMITTED)
+    return read_results(root / path)
 
 
 def keep(results: Path, root: Path = ROOT) -> Path:
@@ -116,18 +132,21 @@ def keep(results: Path, root: Path = ROOT) -> Path:
             f"{found.header.planned - found.tally.cases} not run, "
             f"{len(found.footer.unused)} expectations unused; mend that first"
         )
-    path = root / COMMITTED
+    extra = all(find(name).extra for name in found.cases)
+    path = root / (EXTRA if extra else COMMITTED)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(packed(results.read_text(encoding="utf-8")))
     return path
 
 
 def main(arguments: Iterable[str], root: Path = ROOT) -> list[Path]:
-    """Keep the results that are named, if any, write the documents, and return what was written."""
-    written = [keep(Path(each), root) for each in arguments]
-    support = Support.of(committed(root))
-    for document in DOCUMENTS:
-        path = root / document
+    """Keep the results that are named, if any, and write the documents that they are in, or all."""
+    kept = [keep(Path(each), root) for each in arguments]
+    written = [*kept]
+    for document, results in DOCUMENTS.items():
+        if kept and root / results not in kept:
+            continue
+        path, support = root / document, Support.of(committed(root, results))
         path.write_text(filled(path.read_text(encoding="utf-8"), support), encoding="utf-8")
         written.append(path)
     return written

@@ -11,7 +11,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -23,6 +23,8 @@ from conformance.axes.base import Size
 from conformance.case import Case
 from conformance.errors import UsageError
 from conformance.roundtrip import worker
+from conformance.roundtrip.gallery import Gallery
+from conformance.roundtrip.gpus import at_turn
 from conformance.roundtrip.kept import Keep
 from conformance.roundtrip.merge import merge, worth_reading
 from conformance.roundtrip.outcome import NoResult, NoResultKind, Outcome, Progress, Stage
@@ -41,11 +43,14 @@ def start_method() -> str:
     return "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
 
-def context() -> Any:
-    """Return the multiprocessing context of the workers."""
+def context(*preload: str) -> Any:
+    """Return the multiprocessing context of the workers.
+
+    What is to be imported before they are forked counts only until the first of them is started.
+    """
     chosen = multiprocessing.get_context(start_method())
     if start_method() == "forkserver":
-        chosen.set_forkserver_preload(["__main__", "conformance.roundtrip.preload"])
+        chosen.set_forkserver_preload(["__main__", "conformance.roundtrip.preload", *preload])
     return chosen
 
 
@@ -57,6 +62,15 @@ def is_large(case: Case) -> bool:
 def patience(case: Case) -> float:
     """Return the seconds that a case may take beyond the limit, by the size of its model."""
     return case.subject.parameters * SECONDS_PER_PARAMETER if is_large(case) else 0.0
+
+
+def loaded_alike(case: Case) -> str:
+    """Say which cases a reader may read one after the other, whatever it imported for the first.
+
+    What an extra format imports is its own: another one might not have.
+    """
+    loader = case.format.name if case.format.extra else case.format.has_config
+    return f"{case.quantized}.{loader}"
 
 
 class EndedError(Exception):
@@ -79,9 +93,17 @@ def explained(ended: EndedError) -> EndedError:
 class Worker:
     """A process that answers over a pipe."""
 
-    def __init__(self, target: Callable[..., None], *arguments: str) -> None:
+    def __init__(
+        self,
+        target: Callable[..., None],
+        *arguments: str,
+        preload: Iterable[str] = (),
+        turn: int = 0,
+    ) -> None:
         self.connection, theirs = multiprocessing.Pipe()
-        self.process = context().Process(target=target, args=(theirs, *arguments), daemon=True)
+        start = context(*preload).Process
+        work = (turn, target, theirs, *arguments)
+        self.process = start(target=at_turn, args=work, daemon=True)
         self.process.start()
         theirs.close()
         self.spent = False
@@ -168,9 +190,12 @@ class Engine:
         reader: Callable[..., None] = worker.reader,
         told: Callable[[str, Progress], None] = lambda _case, _progress: None,
         keep: Keep | None = None,
+        gallery: Gallery | None = None,
+        turn: int = 0,
     ) -> None:
         self.timeout = timeout
-        self._keep = keep
+        self._turn = turn  # of several engines, for the choice of a GPU
+        self._keep, self._gallery = keep, gallery
         self._writer, self._reader = writer, reader
         self._told = told
         self._premises = Premises.occupy()
@@ -180,6 +205,7 @@ class Engine:
         self._readers: dict[str, Worker] = {}
         self._dismissed: list[Worker] = []
         self._count = 0
+        self._preload: tuple[str, ...] = ()
 
     def __enter__(self) -> "Engine":
         return self
@@ -212,6 +238,7 @@ class Engine:
             UsageError: the libraries under test do not import.
         """
         self._count += 1
+        self._preload = preload_of(case)
         target = self.directory / f"{self._count}"
         target.mkdir()
         try:
@@ -220,7 +247,7 @@ class Engine:
                 outcome = merge(same, self._read(case, target)) if worth_reading(same) else same
             if self._keep is not None:
                 self._keep.take(case.id, target)
-            return outcome
+            return outcome if self._gallery is None else self._gallery.hang(outcome, target)
         finally:
             shutil.rmtree(target, ignore_errors=True)
 
@@ -248,10 +275,10 @@ class Engine:
         directory = self.directory / "workshop"
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir()
-        return Worker(self._writer, str(directory))
+        return Worker(self._writer, str(directory), preload=self._preload, turn=self._turn)
 
     def _read(self, case: Case, target: Path) -> Outcome:
-        alike = f"{case.quantized}.{case.format.has_config}"
+        alike = loaded_alike(case)
         reader = self._reader_for(alike)
         reader.send((case.id, str(target)))
         try:
@@ -277,13 +304,19 @@ class Engine:
         return self._new_reader()
 
     def _new_reader(self) -> Worker:
-        return Worker(self._reader, str(self.directory / worker.LOG))
+        log = str(self.directory / worker.LOG)
+        return Worker(self._reader, log, preload=self._preload, turn=self._turn)
 
     def _dismiss(self, reader: Worker) -> None:
         """Let a reader end while others work, and forget those that have ended."""
         reader.send(None)
         self._dismissed = [each for each in self._dismissed if not each.ended()]
         self._dismissed.append(reader)
+
+
+def preload_of(case: Case) -> tuple[str, ...]:
+    """Return what the workers import beside what every case needs."""
+    return () if case.subject.pipeline is None else ("conformance.roundtrip.preload_pipelines",)
 
 
 def probe() -> dict[tuple[str, str], str]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from conformance._compat import StrEnum
+from conformance.axes.base import Likeness
 from conformance.case import Case
 from conformance.roundtrip.facts import ModelFacts
 from conformance.roundtrip.outcome import Finding, Harm, Stage
@@ -39,7 +40,7 @@ class Evidence:
     tensors: tuple[str, ...] = ()
     """Tensor subclasses that the scheme promises."""
     linears: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    """Shape by key of the weights of all `torch.nn.Linear`s of the unquantized model."""
+    """Shape by key of the weights of the Linears that the route quantizes where it can."""
     caller: tuple[Any, Any] = (None, None)
     """The caller's quantization config before and after."""
     layers: Mapping[str, float] = field(default_factory=dict)
@@ -48,6 +49,10 @@ class Evidence:
     output: Output | None = None
     sqnr: float | None = None
     """Of the reloaded model's output against the unquantized model's, in dB."""
+    pictures: tuple[Output, ...] = ()
+    """The frames that the pipeline drew with the reloaded model."""
+    likeness: Likeness | None = None
+    """Of these frames and those of the unquantized pipeline; None where there are none."""
     resaved: tuple[Resaved, ...] = ()
     """The second and the third save."""
     explain: Callable[[str], str] = lambda _: ""

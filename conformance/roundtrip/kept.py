@@ -17,7 +17,7 @@ from conformance import __version__
 from conformance._compat import StrEnum
 from conformance.errors import UsageError
 from conformance.roundtrip.outcome import NoResult, NoResultKind, Outcome
-from conformance.roundtrip.record import ORACLE, RECORD
+from conformance.roundtrip.record import ORACLE, PIPELINE, RECORD
 
 SCHEMA = 1
 INDEX = "index.json"
@@ -92,7 +92,7 @@ class Keep:
         half = self.directory / f"{case_id}.{os.getpid()}"
         shutil.rmtree(half, ignore_errors=True)
         half.mkdir(parents=True)
-        for name in (CHECKPOINT, ORACLE, RECORD):
+        for name in (CHECKPOINT, ORACLE, RECORD, PIPELINE):
             if (place / name).exists():
                 shutil.move(place / name, half / name)
         half.rename(target)

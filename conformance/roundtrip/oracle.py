@@ -15,9 +15,9 @@ LIMIT = 256 * 2**20
 def save_oracle(
     directory: Path,
     tensors: Mapping[str, tuple[str, torch.Tensor]],
-    outputs: Mapping[str, torch.Tensor],
+    outputs: Mapping[str, torch.Tensor | None],
 ) -> None:
-    """Write every inner tensor as `key/inner` and every output as `output:<name>`, as raw bytes.
+    """Write every inner tensor as `key/inner` and every output that there is, as raw bytes.
 
     Dtypes and shapes stand in the record: safetensors has no name for some of the dtypes.
     """
@@ -30,7 +30,7 @@ def save_oracle(
         if not leaf.is_meta
     }
     small = sum(each.numel() * each.element_size() for each in leaves.values()) <= LIMIT
-    kept = {f"output:{name}": output for name, output in outputs.items()}
+    kept = {name: each for name, each in outputs.items() if each is not None}
     together = {**leaves, **kept} if small else kept
     if together:
         # Entries that share memory are refused by safetensors; the record knows the aliases.

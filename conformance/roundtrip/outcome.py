@@ -141,10 +141,16 @@ class Outcome:
     `bf16_bytes`, ..."""
     files: Mapping[str, int] = field(default_factory=dict)
     """Bytes of every file of the checkpoint, by name; empty where none was written."""
+    pictures: Mapping[str, str] = field(default_factory=dict)
+    """Files to look at by name, relative to the folder of the results file; see `Gallery`."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return a JSON-ready dictionary; `from_json` is its inverse."""
-        return asdict(self)
+        """Return a JSON-ready dictionary, with pictures only where there are any.
+
+        `from_json` is its inverse.
+        """
+        data = asdict(self)
+        return data if self.pictures else {k: v for k, v in data.items() if k != "pictures"}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Outcome":
@@ -165,6 +171,7 @@ class Outcome:
             storage_only=data["storage_only"],
             measures=dict(data["measures"]),
             files=dict(data.get("files", {})),  # results of before they were kept have none
+            pictures=dict(data.get("pictures", {})),
         )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,25 @@ from conformance.errors import UnavailableError
 
 def by_weights(form: Format) -> Format:
     """Return the format read by its weight files: the same files, another loader."""
-    return replace(form, load=load, has_config=False, has_requires_grad=False)
+    of_model = partial(load, within=form.within)
+    return replace(form, load=of_model, within="", has_config=False, has_requires_grad=False)
 
 
-def load(model_class: Any, config: Mapping[str, Any], directory: Path, device: Device) -> Any:
+def load(
+    model_class: Any,
+    config: Mapping[str, Any],
+    directory: Path,
+    device: Device,
+    *,
+    within: str = "",
+) -> Any:
     """Put the state dict together and assign it to a model built from the suite's own config.
 
     Raises:
         UnavailableError: this torchao cannot read safetensors files.
         FileNotFoundError: there are no weight files.
     """
-    return assign_state_dict(model_class, config, state_dict(directory, device))
+    return assign_state_dict(model_class, config, state_dict(directory / within, device))
 
 
 def state_dict(directory: Path, device: Device) -> dict[str, Any]:

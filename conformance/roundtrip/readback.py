@@ -16,7 +16,7 @@ from functools import partial
 from itertools import groupby
 from pathlib import Path
 
-from conformance.case import Case, find
+from conformance.case import Case, find, require_inert
 from conformance.environment import observed_versions
 from conformance.errors import UsageError
 from conformance.roundtrip import worker
@@ -37,9 +37,11 @@ def read_back(
     """Read each checkpoint every way and yield what that gave, alike checkpoints together.
 
     Raises:
-        UsageError: the libraries under test do not import, or a case is not known.
+        UsageError: the libraries under test do not import, a case is not known, or reading it
+            would execute what is in its file.
     """
     jobs = [(find(case), each) for each in requests for case in each.cases]
+    require_inert(case for case, _ in jobs)
     jobs.sort(key=lambda job: _alike(job[0]))
     with closing(_Readers(timeout, target)) as readers:
         for _, group in groupby(jobs, key=lambda job: _alike(job[0])):

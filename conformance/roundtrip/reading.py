@@ -53,14 +53,14 @@ def _verify(log: Any, directory: Path) -> None:
 
     record = Record.load(directory)
     log.files = record.file_bytes
-    model = read(log.case, directory, log.ladder)
-    reading = verify(log.case, directory, log.ladder, model, record)
+    read_back = read(log.case, directory, log.ladder)
+    reading = verify(log.case, directory, log.ladder, read_back, record)
     log.storage_only = "" if record.output else "the writer could not call the model"
     if reading.findings:
         judged = record.output is not None and reading.broken is None
         alike = not any(map(of_output, reading.findings)) or _computes_alike(log.case, record)
         findings = [each if alike else excused(each) for each in reading.findings]
-        got, judged = observe(model), judged and alike
+        got, judged = observe(read_back.model), judged and alike
         log.findings += condensed(settled(findings, record.facts, got, output_judged=judged))
     if reading.broken is not None:
         raise reading.broken
@@ -73,7 +73,7 @@ def _computes_alike(case: Case, record: Any) -> bool:
     """
     from conformance.roundtrip.verify import reference_output
 
-    here = reference_output(case.subject.name, str(case.device), record.seed)
+    here = reference_output(case.subject.name, str(case.device.reader), record.seed)
     return bool(here == record.reference)
 
 

@@ -14,6 +14,8 @@ from conformance.roundtrip.facts import ModelFacts
 SCHEMA = 1
 RECORD = "record.json"
 ORACLE = "oracle.safetensors"
+PIPELINE = "pipeline"
+"""The published pipeline, without its transformer: a reader hands it the one that was saved."""
 READABLE = 0o644
 """What a temporary file is not: others may read a record."""
 
@@ -70,6 +72,8 @@ class Record:
     """Distributions that wrote the checkpoint, or that it was recorded with."""
     source: Source | None = None
     """None where the suite wrote the checkpoint itself."""
+    pictures: tuple[Output, ...] = ()
+    """The frames that the pipeline drew with the quantized model; none without a pipeline."""
 
     def save(self, directory: Path) -> None:
         """Write `record.json`."""
@@ -100,8 +104,10 @@ class Record:
             "reference": None if self.reference is None else vars(self.reference),
             "schema": SCHEMA,
         }
-        source = data.pop("source")
-        return data if source is None else {**data, "source": vars(source)}
+        source, pictures = data.pop("source"), data.pop("pictures")
+        if source is not None:
+            data["source"] = vars(source)
+        return {**data, "pictures": [vars(each) for each in pictures]} if pictures else data
 
     @classmethod
     def load(cls, directory: Path) -> "Record":
@@ -133,9 +139,14 @@ def _record(data: Mapping[str, Any]) -> Record:
         "output": _output(data["output"]),
         "reference": _output(data["reference"]),
         "source": Source(**data["source"]) if "source" in data else None,
+        "pictures": tuple(_frame(each) for each in data.get("pictures", ())),
     }
     return Record(**{**data, **rebuilt})
 
 
 def _output(data: Mapping[str, Any] | None) -> Output | None:
-    return None if data is None else Output(**{**data, "shape": tuple(data["shape"])})
+    return None if data is None else _frame(data)
+
+
+def _frame(data: Mapping[str, Any]) -> Output:
+    return Output(**{**data, "shape": tuple(data["shape"])})

@@ -9,6 +9,7 @@ from conformance.case import Case
 from conformance.roundtrip import floors
 from conformance.roundtrip.budget import budget, require_room
 from conformance.roundtrip.footprint import Footprint
+from conformance.roundtrip.held import Held
 from conformance.roundtrip.ladder import BrokenError, Ladder, NoResultError
 from conformance.roundtrip.outcome import (
     Failure,
@@ -22,7 +23,7 @@ from conformance.roundtrip.outcome import (
 from conformance.roundtrip.ratios import reading_ratios, writing_ratios
 from conformance.roundtrip.record import Record
 from conformance.roundtrip.streamed import at_large, is_streamed
-from conformance.roundtrip.verify import read, resave, verify
+from conformance.roundtrip.verify import read, resave, unread, verify
 from conformance.roundtrip.workshop import Workshop, how_far, require_device
 from conformance.roundtrip.write import CHECKPOINT, write
 
@@ -126,8 +127,8 @@ def verify_again(case: Case, directory: Path, announce: Announce) -> Outcome:
     log = Log(case, Ladder(Reader.FRESH, announce))
     with kept_in(log):
         record = Record.load(directory)
-        model = _verify(log, directory, record)
-        log.findings += resave(case, directory, log.ladder, model, record)
+        got = _verify(log, directory, record)
+        log.findings += resave(case, directory, log.ladder, got, record)
     return log.outcome()
 
 
@@ -136,18 +137,17 @@ def _write(log: Log, workshop: Workshop, directory: Path) -> None:
     log.findings += written.findings
     log.measures |= written.measures
     log.files = written.record.file_bytes
-    log.storage_only = written.product.storage_only
+    log.storage_only = written.product.storage_only or unread(log.case)
 
 
-def _verify(log: Log, directory: Path, record: Record) -> object:
-    model = read(log.case, directory, log.ladder)
-    reading = verify(log.case, directory, log.ladder, model, record)
+def _verify(log: Log, directory: Path, record: Record) -> Held:
+    got = read(log.case, directory, log.ladder)
+    reading = verify(log.case, directory, log.ladder, got, record)
     log.findings += reading.findings
-    if reading.sqnr is not None:
-        log.measures["sqnr_db"] = reading.sqnr
+    log.measures |= reading.measures
     if reading.broken is not None:
         raise reading.broken
-    return model
+    return got
 
 
 @contextmanager

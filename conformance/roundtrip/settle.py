@@ -12,7 +12,7 @@ from itertools import groupby
 from conformance.roundtrip.facts import ModelFacts, TensorFacts
 from conformance.roundtrip.outcome import Finding, Harm
 
-OF_THE_OUTPUT = frozenset({"output", "accuracy"})
+OF_THE_OUTPUT = frozenset({"output", "accuracy", "picture", "likeness"})
 
 
 def bits_kept(wanted: ModelFacts, got: ModelFacts) -> bool:

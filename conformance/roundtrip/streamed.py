@@ -158,6 +158,10 @@ class Filler:
 class StreamedBase:
     """The unquantized model of a large subject, of which only the part at work ever exists."""
 
+    drawn: None = None
+    whole: None = None
+    """No pipeline is drawn with: it would not fit beside the model."""
+
     def __init__(self, subject: Subject, device: Device, seed: int, directory: Path) -> None:
         self.subject, self.device, self.seed, self.directory = subject, device, seed, directory
         self.pool = Pool(seed)

@@ -17,7 +17,9 @@ from conformance.case import Case
 from conformance.errors import UnavailableError
 from conformance.roundtrip.budget import budget, require_room
 from conformance.roundtrip.calls import BF16, calling
+from conformance.roundtrip.drawing import Drawn, handed, picture_of, put_into
 from conformance.roundtrip.facts import ModelFacts
+from conformance.roundtrip.held import Held, held
 from conformance.roundtrip.ladder import HarnessError, Ladder, ours
 from conformance.roundtrip.observe import digest, named_tensors, observe, plain
 from conformance.roundtrip.oracle import save_oracle
@@ -40,11 +42,23 @@ class Base:
     model: Any
     inputs: Mapping[str, Any]
     output: torch.Tensor
+    drawn: Drawn | None = None
+    """The pipeline that the model works in; None for a subject without one."""
 
     @cached_property
     def checkpoint(self) -> Path:
         """The model saved as bf16 safetensors, for routes that load."""
+        if self.whole is not None:
+            return self.whole / "transformer"
         self.model.save_pretrained(self.directory)
+        return self.directory
+
+    @cached_property
+    def whole(self) -> Path | None:
+        """The pipeline saved likewise; None where there is none."""
+        if self.drawn is None:
+            return None
+        self.drawn.whole.save_pretrained(self.directory)
         return self.directory
 
     @cached_property
@@ -106,6 +120,15 @@ class Product:
     output: torch.Tensor | None
     directory: Path
     """Where the oracle lies."""
+    pipeline: Any = None
+    """The pipeline with the quantized model in it."""
+    picture: torch.Tensor | None = None
+    """What it draws; None without a pipeline, or where the output is not judged."""
+
+    @property
+    def held(self) -> Held:
+        """What a format is given to save."""
+        return Held(self.model, self.pipeline)
 
 
 class Workshop:
@@ -124,6 +147,9 @@ class Workshop:
         Raises:
             NoResultError, BrokenError: see `Ladder.stage`.
         """
+        if case.device.crossed:
+            with ladder.stage(Stage.RESOLVE):
+                require_device(case.device.reader)
         if self._product is None or self._product[0] != case.quantized:
             self._discard()
             self._product = (case.quantized, self._make(case, ladder))
@@ -151,7 +177,7 @@ class Workshop:
             NoResultError: see `Ladder.stage`.
         """
         with ladder.stage(Stage.BUILD):
-            require_device(case.device)
+            require_device(case.device.writer)
             if is_streamed(case.subject):
                 require_room(budget(case), self.directory)
             else:
@@ -166,25 +192,25 @@ class Workshop:
 
     def _make(self, case: Case, ladder: Ladder) -> Product:
         with ladder.stage(Stage.RESOLVE):
-            require_device(case.device)
+            require_device(case.device.writer)
             quantization = case.scheme.resolve()
-            storage, storage_only = how_far(case.scheme, case.device)
+            storage, storage_only = how_far(case.scheme, case.device.writer)
         base = self.base(case, ladder)
         with ladder.stage(Stage.RESOLVE):
             require_targets(case, base)
         how = how_to(case, base, quantization, storage)
         before = plain(quantization.config)
         with ladder.stage(Stage.QUANTIZE):
-            model = quantized(case, base, how, ladder)
-            return self._examine(case, base, model, how, before, storage_only, ladder)
+            made = quantized(case, base, how, ladder)
+            return self._examine(case, base, made, how, before, storage_only, ladder)
 
     def _again(self, case: Case, product: Product, ladder: Ladder) -> Product:
         """Make a model that was put away, and see that it is the same one."""
         base = self.base(case, ladder)
-        storage, _ = how_far(case.scheme, case.device)
+        storage, _ = how_far(case.scheme, case.device.writer)
         how = how_to(case, base, product.quantization, storage)
         with ladder.stage(Stage.QUANTIZE):
-            model = quantized(case, base, how, ladder)
+            model = quantized(case, base, how, ladder).model
             with ladder.part("digest"):
                 same = observe(model) == product.facts
             if not same:
@@ -192,7 +218,7 @@ class Workshop:
             return replace(product, model=model)
 
     def _base_of(self, case: Case) -> AnyBase:
-        subject, device = case.subject, case.device
+        subject, device = case.subject, case.device.writer
         if self._base is None or (self._base.subject, self._base.device) != (subject, device):
             self._base = None
             directory = self.directory / f"{subject.name}.{device}"
@@ -205,25 +231,27 @@ class Workshop:
         self,
         case: Case,
         base: AnyBase,
-        model: Any,
+        made: Held,
         how: Quantized,
         before: Any,
         storage_only: str,
         ladder: Ladder,
     ) -> Product:
+        model = made.model
         with ladder.part("digest"):
             facts = observe(model)
         with calling(ladder, "reference", model):
             reference = base.compare(model, judged=not storage_only)
         with calling(ladder, "forward", model):
             output = None if storage_only else base.output_of(model)
-        directory = self.directory / case.quantized
         with ours():
             not_vacuous(facts, output, reference.output)
+        pictures = {} if storage_only else pictures_of(base, made)
+        directory = self.directory / case.quantized
+        with ours():
             shutil.rmtree(directory, ignore_errors=True)
             directory.mkdir(parents=True)
-            outputs = {"reference": reference.output}
-            outputs |= {} if output is None else {"quantized": output}
+            outputs = {"output:reference": reference.output, "output:quantized": output, **pictures}
             save_oracle(directory, named_tensors(model), outputs)
         return Product(
             base=base,
@@ -235,6 +263,8 @@ class Workshop:
             storage_only=storage_only,
             output=output,
             directory=directory,
+            pipeline=made.pipeline,
+            picture=pictures.get("picture:quantized"),
         )
 
 
@@ -242,23 +272,47 @@ def whole_base(subject: Subject, device: Device, seed: int, directory: Path) -> 
     """Build the model of a subject and call it."""
     model = models.build(subject, seed).to(str(device))
     inputs = models.inputs(subject, seed)
-    return Base(subject, device, seed, directory, model, inputs, models.forward(model, inputs))
+    output, pipeline = models.forward(model, inputs), subject.pipeline
+    drawn = None if pipeline is None else put_into(pipeline, model, seed, device)
+    return Base(subject, device, seed, directory, model, inputs, output, drawn)
 
 
 def how_to(case: Case, base: AnyBase, quantization: Quantization, storage: Any) -> Quantized:
     """Say what the case's route is asked to do."""
     directory = base.checkpoint if case.route.loads else base.directory
-    return Quantized(case.scheme, quantization, directory, storage, case.device, base.fill)
+    device, whole = case.device.writer, base.whole
+    return Quantized(case.scheme, quantization, directory, storage, device, base.fill, whole)
 
 
-def quantized(case: Case, base: AnyBase, how: Quantized, ladder: Ladder) -> Any:
-    """Return a quantized model."""
+def quantized(case: Case, base: AnyBase, how: Quantized, ladder: Ladder) -> Held:
+    """Return a quantized model, in a pipeline where the subject has one."""
     with ladder.part("quantize", BF16 * case.subject.parameters, base.done):
-        model = base.complete(case.route.quantize(base.unquantized(), how).eval())
+        made = held(case.route.quantize(given(case, base), how), case.route)
+        made = replace(made, model=base.complete(made.model))
     if ladder.footprint is not None:
         really = case.subject.parameters - base.taken
         ladder.footprint.measures["quantize.weights"] = float(really)
-    return model
+    return handed(case, made, how.pipeline_directory, case.device.writer)
+
+
+def given(case: Case, base: AnyBase) -> Any:
+    """Return what a route begins with: a model of its own, or the pipeline, which it leaves."""
+    if case.route.whole and base.drawn is not None:
+        return base.drawn.whole
+    return base.unquantized()
+
+
+def pictures_of(base: AnyBase, made: Held) -> dict[str, torch.Tensor]:
+    """Return what the pipeline draws without and with quantization; nothing without a pipeline.
+
+    Raises:
+        HarnessError: the pictures cannot be compared.
+    """
+    pipeline, drawn = base.subject.pipeline, base.drawn
+    if pipeline is None or drawn is None:
+        return {}
+    picture = picture_of(pipeline, made.pipeline, base.seed, drawn.picture)
+    return {"picture:reference": drawn.picture, "picture:quantized": picture}
 
 
 def require_device(device: Device) -> None:
@@ -302,9 +356,11 @@ def how_far(scheme: Scheme, device: Device) -> tuple[Any, str]:
 def availability(scheme: Scheme, device: Device) -> str:
     """Say what a case of this scheme can give here: `runs`, or why it cannot give everything."""
     try:
-        require_device(device)
+        require_device(device.writer)
+        require_device(device.reader)
         scheme.resolve()
-        _, storage_only = how_far(scheme, device)
+        _, storage_only = how_far(scheme, device.writer)
+        storage_only = storage_only or scheme.kernel.missing(device.reader) or ""
     except UnavailableError as error:
         return f"no result: {error}"
     return f"storage only: {storage_only}" if storage_only else "runs"

@@ -21,7 +21,8 @@ from conformance.roundtrip.facts import ModelFacts
 from conformance.roundtrip.footprint import read_since, size_of
 from conformance.roundtrip.ladder import HarnessError, Ladder, file_sizes, ours
 from conformance.roundtrip.outcome import Finding, Stage
-from conformance.roundtrip.record import ORACLE, Record
+from conformance.roundtrip.pictures import picture_facts
+from conformance.roundtrip.record import ORACLE, PIPELINE, Record
 from conformance.roundtrip.workshop import Product, Workshop, output_facts, shard_limit
 
 CHECKPOINT = "checkpoint"
@@ -73,7 +74,8 @@ def write(case: Case, workshop: Workshop, directory: Path, ladder: Ladder) -> Wr
     checkpoint = directory / CHECKPOINT
     checkpoint.mkdir(parents=True)
     with ladder.stage(Stage.SAVE, checkpoint), _saving(ladder, product, checkpoint):
-        case.format.save(product.model, checkpoint, shard_limit(case.format, product.facts))
+        given = product.held.given(case.format)
+        case.format.save(given, checkpoint, shard_limit(case.format, product.facts))
     with ladder.stage(Stage.INSPECT):
         with ladder.part("inspect", size_of(checkpoint), read_since()):
             contents = inspect(case, checkpoint, product.facts)
@@ -93,6 +95,18 @@ def _put_beside(record: Record, product: Product, directory: Path) -> None:
     record.save(directory)
     if (product.directory / ORACLE).exists():
         shutil.copyfile(product.directory / ORACLE, directory / ORACLE)
+    if product.base.whole is not None:
+        others = shutil.ignore_patterns("transformer")
+        shutil.copytree(product.base.whole, directory / PIPELINE, ignore=others)
+
+
+def _not_spared(case: Case, linears: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """Return the Linears without those that the route leaves as they are."""
+    spares = case.route.spares
+    if spares is None:
+        return dict(linears)
+    model_class = case.subject.family.load_class()
+    return {key: shape for key, shape in linears.items() if not spares(model_class, key)}
 
 
 def _evidence(case: Case, record: Record, product: Product) -> Evidence:
@@ -100,7 +114,7 @@ def _evidence(case: Case, record: Record, product: Product) -> Evidence:
         case=case,
         record=record,
         tensors=product.quantization.tensors,
-        linears=product.base.linears,
+        linears=_not_spared(case, product.base.linears),
         caller=product.caller,
         layers=product.reference.layers,
     )
@@ -116,7 +130,7 @@ def inspect(case: Case, checkpoint: Path, facts: ModelFacts) -> Contents:
     contents = case.format.read(checkpoint)
     if not contents.pieces:
         raise NothingWrittenError("the save returned without an error and wrote no weights")
-    if case.format.has_config and not (checkpoint / "config.json").exists():
+    if case.format.has_config and not config_file(case, checkpoint).exists():
         raise NothingWrittenError("the save returned without an error and wrote no config.json")
     if case.format.sharded:
         _shards_bite(case, contents, facts)
@@ -158,6 +172,7 @@ def _record(
         output=None if product.output is None else output_facts(product.output),
         reference=output_facts(product.reference.output),
         versions=observed_versions(),
+        pictures=() if product.picture is None else picture_facts(product.picture),
     )
 
 
@@ -165,5 +180,10 @@ def read_config(case: Case, checkpoint: Path) -> Mapping[str, Any] | None:
     """Return `config.json` of a checkpoint whose format has one."""
     if not case.format.has_config:
         return None
-    config: dict[str, Any] = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+    config: dict[str, Any] = json.loads(config_file(case, checkpoint).read_text(encoding="utf-8"))
     return config
+
+
+def config_file(case: Case, checkpoint: Path) -> Path:
+    """Return where the model's `config.json` lies."""
+    return checkpoint / case.format.within / "config.json"

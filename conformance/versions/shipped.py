@@ -5,7 +5,12 @@ from pathlib import Path
 from conformance.errors import UsageError
 
 PACKAGE = Path(__file__).parents[1]
-SHIPPED = ("ci/environments.toml", "fixtures/golden/expected.toml", "fixtures/models")
+SHIPPED = (
+    "ci/environments.toml",
+    "fixtures/golden/expected.toml",
+    "fixtures/models",
+    "fixtures/pipelines",
+)
 """What `pyproject.toml` force-includes, under the same path inside the package."""
 
 

@@ -45,6 +45,7 @@ FORMATS = tuple(
         read=files.read_torch,
         has_config=False,
         has_requires_grad=False,
+        crosses=not mmap,
         script=FormatScript(
             save=f'torch.save(model.state_dict(), directory / "{NAME}")',
             load=LOAD.format(options=", mmap=True" if mmap else ""),

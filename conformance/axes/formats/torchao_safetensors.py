@@ -13,7 +13,12 @@ from conformance.errors import UnavailableError
 NAME = "model.safetensors"
 
 
-def _support() -> Any:
+def support() -> Any:
+    """Return torchao's module of flattening.
+
+    Raises:
+        UnavailableError: this torchao has none.
+    """
     try:
         from torchao.prototype.safetensors import safetensors_support
     except ImportError as error:
@@ -25,7 +30,7 @@ def save(model: Any, directory: Path, _shard_limit: int) -> None:
     """Write `flatten_tensor_state_dict(state_dict)` with its metadata."""
     from safetensors.torch import save_file
 
-    tensors, metadata = _support().flatten_tensor_state_dict(model.state_dict())
+    tensors, metadata = support().flatten_tensor_state_dict(model.state_dict())
     save_file(tensors, directory / NAME, metadata)
 
 
@@ -36,10 +41,18 @@ def load(model_class: Any, config: Mapping[str, Any], directory: Path, device: D
     with safe_open(directory / NAME, framework="pt", device=str(device)) as file:
         metadata = file.metadata()
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    state = _support().unflatten_tensor_state_dict(tensors, metadata)
+    return assign_state_dict(model_class, config, unflattened(tensors, metadata))
+
+
+def unflattened(tensors: Mapping[str, Any], metadata: Mapping[str, str]) -> dict[str, Any]:
+    """Put the tensor subclasses together again.
+
+    Raises:
+        UnavailableError: this torchao cannot.
+    """
+    state = support().unflatten_tensor_state_dict(tensors, metadata)
     # From 0.15 on, what could not be put together comes back as a second value.
-    state = state[0] if isinstance(state, tuple) else state
-    return assign_state_dict(model_class, config, state)
+    return dict(state[0] if isinstance(state, tuple) else state)
 
 
 SUPPORT = frozenset({("torchao.prototype.safetensors", "safetensors_support")})

@@ -3,6 +3,7 @@
 from typing import Any
 
 from conformance.axes.base import Quantized, Route
+from conformance.axes.models import kept_in_float32
 from conformance.axes.source import Source
 from conformance.axes.storage import storage_in_place_of_quantizing
 from conformance.errors import UnavailableError
@@ -10,6 +11,8 @@ from conformance.errors import UnavailableError
 
 def quantize(model: Any, how: Quantized) -> Any:
     """Load the bf16 checkpoint with `quantization_config=TorchAoConfig(config)`.
+
+    What its class keeps in float32 diffusers does not quantize.
 
     Raises:
         UnavailableError: this diffusers has no TorchAoConfig that takes torchao's config objects.
@@ -42,5 +45,6 @@ ROUTES = (
         quantize=quantize,
         script=Source(SCRIPT, frozenset({("diffusers", "TorchAoConfig")})),
         loads=True,
+        spares=kept_in_float32,
     ),
 )

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from conformance.axes.base import Needs, Recipe, Scheme
+from conformance.axes.base import Likeness, Needs, Recipe, Scheme
 from conformance.axes.needs import CPU, FLOAT8, HOPPER, any_rank, nowhere, operator, trial
 from conformance.axes.parts import divided
 from conformance.axes.payload import grouped, rowwise, tensorwise
@@ -122,6 +122,7 @@ SCHEMES = (
         ),
         payload=rowwise(8, 4),
         sqnr=22.0,
+        likeness=Likeness(27.0, 0.98),
         reduction=0.52,
     ),
     Scheme(
@@ -146,6 +147,7 @@ SCHEMES = (
         ),
         payload=rowwise(8, 4),
         sqnr=16.5,
+        likeness=Likeness(22.0, 0.96),
         reduction=0.52,
     ),
     Scheme(
@@ -154,6 +156,7 @@ SCHEMES = (
         recipes=(recipe(WEIGHT_ONLY, {2: FLOAT8_TENSOR}, granularity=later("PerTensor")),),
         payload=tensorwise(8, 4),
         sqnr=21.0,
+        likeness=Likeness(26.0, 0.98),
         reduction=0.52,
     ),
     Scheme(
@@ -162,6 +165,7 @@ SCHEMES = (
         recipes=(recipe(WEIGHT_ONLY, {2: FLOAT8_TENSOR}, granularity=per_group(32)),),
         payload=grouped(8, 32, 32),
         sqnr=22.5,
+        likeness=Likeness(27.0, 0.98),
         reduction=0.575,
         multiple=32,
     ),

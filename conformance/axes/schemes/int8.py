@@ -1,6 +1,6 @@
 """int8 weights, alone or with int8 activations."""
 
-from conformance.axes.base import Needs, Scheme
+from conformance.axes.base import Likeness, Needs, Scheme
 from conformance.axes.needs import CUDA, any_rank
 from conformance.axes.payload import grouped, rowwise, tensorwise
 from conformance.axes.recipes import AQT, LAQT, Later, later, member, per_group, recipe
@@ -38,6 +38,7 @@ SCHEMES = (
         ),
         payload=rowwise(8, ROW),
         sqnr=29.5,
+        likeness=Likeness(30.0, 0.98),
         reduction=0.52,
     ),
     Scheme(
@@ -58,6 +59,7 @@ SCHEMES = (
         recipes=(recipe(WEIGHT_ONLY, {2: INT8}, version=2),),
         payload=rowwise(8, V2_ROW),
         sqnr=18.0,
+        likeness=Likeness(30.0, 0.98),
         reduction=0.52,
     ),
     Scheme(
@@ -66,6 +68,7 @@ SCHEMES = (
         recipes=(recipe(WEIGHT_ONLY, {2: INT8}, version=2, granularity=later("PerTensor")),),
         payload=tensorwise(8, V2_ROW),
         sqnr=18.0,
+        likeness=Likeness(29.0, 0.98),
         reduction=0.52,
     ),
     Scheme(
@@ -74,6 +77,7 @@ SCHEMES = (
         recipes=(recipe(WEIGHT_ONLY, {2: INT8}, version=2, granularity=per_group(32)),),
         payload=grouped(8, 32, 8 * V2_ROW),
         sqnr=29.5,
+        likeness=Likeness(29.0, 0.98),
         reduction=0.59,
         multiple=32,
     ),
@@ -99,6 +103,7 @@ SCHEMES = (
         ),
         payload=rowwise(8, ROW),
         sqnr=27.5,
+        likeness=Likeness(27.0, 0.98),
         reduction=0.52,
     ),
     Scheme(
@@ -119,6 +124,7 @@ SCHEMES = (
         recipes=(recipe(DYNAMIC, {2: INT8}, version=2),),
         payload=rowwise(8, V2_ROW),
         sqnr=18.0,
+        likeness=Likeness(27.0, 0.98),
         reduction=0.52,
     ),
     Scheme(
@@ -127,6 +133,7 @@ SCHEMES = (
         recipes=(recipe(DYNAMIC, {2: INT8}, version=2, granularity=later("PerTensor")),),
         payload=tensorwise(8, V2_ROW),
         sqnr=17.5,
+        likeness=Likeness(25.0, 0.97),
         reduction=0.52,
     ),
     Scheme(

@@ -1,6 +1,6 @@
 """Weights of one to eight bits, each kept in an int8."""
 
-from conformance.axes.base import Needs, Recipe, Scheme
+from conformance.axes.base import Likeness, Needs, Recipe, Scheme
 from conformance.axes.needs import CPU, operator
 from conformance.axes.payload import grouped, rowwise
 from conformance.axes.recipes import AQT, LAQT, dtype, later, per_group, recipe
@@ -15,6 +15,9 @@ WEIGHT_ONLY = {2: UNPACKED, 1: AQT, 0: AQT}
 # less than seven bits of any width.
 FLOORS = {1: None, 2: None, 3: 2.5, 4: 8.5, 5: 14.0, 6: 18.0, 7: 18.0, 8: 18.0}
 
+# Of the pictures of tiny pipelines, which are drawn for two widths.
+LIKENESS = {4: Likeness(19.0, 0.93), 8: Likeness(30.0, 0.98)}
+
 
 def _per_axis(bits: int) -> Scheme:
     axis = later("PerAxis", 0)
@@ -24,6 +27,7 @@ def _per_axis(bits: int) -> Scheme:
         recipes=(recipe(CONFIG, WEIGHT_ONLY, weight_dtype=dtype(f"int{bits}"), granularity=axis),),
         payload=rowwise(8, 6),
         sqnr=FLOORS[bits],
+        likeness=LIKENESS.get(bits),
         reduction=0.52,
     )
 
@@ -50,6 +54,7 @@ SCHEMES = (
         ),
         payload=grouped(8, 32, 48),
         sqnr=10.0,
+        likeness=Likeness(19.0, 0.93),
         reduction=0.56,
         multiple=32,
     ),
@@ -66,6 +71,7 @@ SCHEMES = (
         ),
         payload=grouped(8, 32, 48),
         sqnr=10.0,
+        likeness=Likeness(18.0, 0.93),
         reduction=0.56,
         multiple=32,
     ),

@@ -1,6 +1,6 @@
 """Two schemes in one model, chosen by the names of its modules."""
 
-from conformance.axes.base import Scheme
+from conformance.axes.base import Likeness, Scheme
 from conformance.axes.payload import rowwise
 from conformance.axes.recipes import later, recipe
 
@@ -38,6 +38,7 @@ SCHEMES = (
         ),
         payload=rowwise(8, 10),
         sqnr=29.0,
+        likeness=Likeness(29.0, 0.98),
         reduction=0.52,
         whole_model=True,
     ),

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from conformance.axes.base import Family, Size, Subject
+from conformance.axes.base import Family, Pipeline, Size, Subject
 from conformance.axes.full_size import PLAIN, SPLIT, full, shards
+from conformance.axes.pipelines import HANDED_OR_WHOLE
 
 # Largest latent (frames, height, width). Published sizes are too large for a CPU: 17,550 video
 # tokens for CogVideoX-2b, 44,880 for 1.5 at 1360 x 768 pixels.
@@ -159,4 +160,13 @@ SUBJECTS = (
     full("cogvideox-2b", COGVIDEOX, 1_693_783_872, *PLAIN, *SPLIT, schemes=None),
     full("cogvideox-5b", COGVIDEOX, 5_570_283_072, *PLAIN, *shards(2)),
     full("cogvideox15-5b", COGVIDEOX, 5_570_676_352, *PLAIN, *shards(2)),
+    Subject(
+        "cogvideox-pipeline",
+        COGVIDEOX,
+        Size.PIPELINE,
+        parameters=35_040,
+        built_as="cogvideox-tiny",
+        pipeline=Pipeline("cogvideox-pipeline", "CogVideoXPipeline"),
+        formats=HANDED_OR_WHOLE,
+    ),
 )

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
-from conformance.axes.base import Family, Size, Subject
+from conformance.axes.base import Family, Pipeline, Size, Subject
 from conformance.axes.full_size import PLAIN, full, shards
+from conformance.axes.pipelines import HANDED_OR_WHOLE
 
 # Image tokens lie on a grid that is not square, so that a swap of its axes shows.
 GRID, SHORT_GRID = (8, 4), (3, 1)
@@ -90,6 +91,16 @@ FLUX = Family(
 SUBJECTS = (
     Subject("flux-tiny", FLUX, Size.TINY, parameters=80_608),
     Subject("flux-small", FLUX, Size.SMALL, parameters=11_034_944),
-    full("flux-schnell", FLUX, 11_891_178_560, *PLAIN, *shards(10), *shards(2)),
+    # int8wo, floor 29.5 dB: 28.6 dB with 6 tokens and 27.5 dB with 12 (docs/full-size.md).
+    full("flux-schnell", FLUX, 11_891_178_560, *PLAIN, *shards(10), *shards(2), deeper=3.0),
     full("flux-dev", FLUX, 11_901_408_320, *PLAIN, *shards(10), *shards(2)),
+    Subject(
+        "flux-pipeline",
+        FLUX,
+        Size.PIPELINE,
+        parameters=80_608,
+        built_as="flux-tiny",
+        pipeline=Pipeline("flux-pipeline", "FluxPipeline"),
+        formats=HANDED_OR_WHOLE,
+    ),
 )

@@ -12,6 +12,7 @@ from conformance.judging.signature import Cause, cause_of
 from conformance.judging.summary import CauseGroup
 from conformance.judging.verdicts import breaks
 from conformance.report.html.view import CauseView, Known, Side, shell_quoted
+from conformance.report.repro.defect import is_scripted
 from conformance.report.text import printable, rerun_command
 from conformance.roundtrip.outcome import Finding, Outcome
 
@@ -26,13 +27,17 @@ TRACEBACK_LINES = 40
 Versions = Mapping[str, str]
 
 
-def commands(case_id: str, results: str = "") -> tuple[str, ...]:
+def commands(case_id: str, results: str = "", *, scripted: bool = True) -> tuple[str, ...]:
     """Return what reproduces a case: a script without the suite, and the suite itself.
 
-    `results` is the file that says what was measured; without it the script shows what is expected.
+    Args:
+        case_id: the case.
+        results: the file that says what was measured; without it the script shows what is expected.
+        scripted: can a script show it?
     """
     asked = f" --results {shell_quoted(results)}" if results else ""
-    return (f"conformance repro {shell_quoted(case_id)}{asked}", rerun_command(case_id))
+    script = (f"conformance repro {shell_quoted(case_id)}{asked}",) if scripted else ()
+    return (*script, rerun_command(case_id))
 
 
 def own_commands(reader: Versions) -> tuple[str, ...]:
@@ -72,7 +77,9 @@ def cause_view(
     """Return a cause for people; `results` holds the result of every case of the group."""
     model = results[group.cases[0]]
     told = tuple(_foresee(group.cause, (results[case] for case in group.cases), known))
-    repro = commands(group.cases[0], known.results) if again is None else again
+    scripted = is_scripted(model.outcome)
+    usual = commands(group.cases[0], known.results, scripted=scripted)
+    repro = usual if again is None else again
     entries = tuple(_defects(group, told, model.outcome, known))[:DEFECTS_NAMED]
     links = dict.fromkeys(
         [*_links(told, known), *(link for each in entries for link in each.issues)]

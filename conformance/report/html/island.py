@@ -19,20 +19,28 @@ ID, CASE = "\ue000", "\ue001"
 STAGES, READERS = tuple(Stage), tuple(Reader)
 
 
-class Texts:
-    """Texts by number, each kept once."""
+class Numbers:
+    """Strings by number, each kept once."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
 
     def __call__(self, text: str) -> int:
-        """Return the number of a text, cut where it is too long to read."""
-        return self._numbers.setdefault(_cut(printable(text)), len(self._numbers))
+        """Return the number of a string."""
+        return self._numbers.setdefault(text, len(self._numbers))
 
     @property
     def all(self) -> list[str]:
-        """The texts in the order of their numbers."""
+        """The strings in the order of their numbers."""
         return list(self._numbers)
+
+
+class Texts(Numbers):
+    """Texts that people read."""
+
+    def __call__(self, text: str) -> int:
+        """Return the number of a text, cut where it is too long to read."""
+        return super().__call__(_cut(printable(text)))
 
 
 def _cut(text: str) -> str:
@@ -53,10 +61,10 @@ def island(page: Page) -> str:
 
 def packed(page: Page) -> dict[str, Any]:
     """Return the data as plain lists; `assets/core.js` gives the fields their names back."""
-    texts = Texts()
+    texts, pictures = Texts(), Numbers()
     causes = {case: at for at, view in enumerate(page.causes) for case in view.group.cases}
     axes = list(dict.fromkeys(axis for entry in page.entries for axis in entry.axes))
-    entries = [_entry(each, axes, causes.get(each.id), texts) for each in page.entries]
+    entries = [_entry(each, axes, causes.get(each.id), texts, pictures) for each in page.entries]
     return {
         "kind": page.kind,
         "columns": page.columns,
@@ -71,6 +79,7 @@ def packed(page: Page) -> dict[str, Any]:
         "expectations": _expectations(page),
         "causes": [_cause(each) for each in page.causes],
         "entries": entries,
+        "pictures": pictures.all,
         "texts": texts.all,
     }
 
@@ -92,7 +101,9 @@ def _expectations(page: Page) -> dict[str, Any]:
     return {name: [each.kind, each.reason, each.issue] for name, each in found.items()}
 
 
-def _entry(entry: Entry, axes: list[str], cause: int | None, texts: Texts) -> list[Any]:
+def _entry(
+    entry: Entry, axes: list[str], cause: int | None, texts: Texts, pictures: Numbers
+) -> list[Any]:
     case = entry.attempts[0].outcome.case if entry.attempts else entry.id
     return [
         printable(entry.id),
@@ -103,7 +114,7 @@ def _entry(entry: Entry, axes: list[str], cause: int | None, texts: Texts) -> li
         entry.sides,
         [texts(_template(each, entry.id, case)) for each in entry.commands],
         printable(case) if case != entry.id else "",
-        [_attempt(each, texts) for each in entry.attempts],
+        [_attempt(each, texts, pictures) for each in entry.attempts],
     ]
 
 
@@ -113,7 +124,7 @@ def _template(command: str, entry_id: str, case: str) -> str:
     return named.replace(shell_quoted(case), f"'{CASE}'")
 
 
-def _attempt(attempt: Attempt, texts: Texts) -> list[Any]:
+def _attempt(attempt: Attempt, texts: Texts, pictures: Numbers) -> list[Any]:
     outcome = attempt.outcome
     return [
         texts(attempt.title),
@@ -125,6 +136,7 @@ def _attempt(attempt: Attempt, texts: Texts) -> list[Any]:
         {name: _number(value) for name, value in outcome.measures.items()},
         {printable(name): size for name, size in outcome.files.items()},
         _judgement(attempt.judgement, texts),
+        [[texts(each.title), pictures(each.source)] for each in attempt.pictures],
     ]
 
 

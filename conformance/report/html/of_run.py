@@ -18,6 +18,7 @@ from conformance.report.html.view import (
     Sentence,
     Side,
 )
+from conformance.report.repro.defect import is_scripted
 from conformance.roundtrip.outcome import NoResultKind
 
 OPENINGS = {
@@ -94,11 +95,16 @@ def _entry(result: Result, known: Known) -> Entry:
         alert="" if judgement.as_expected else "not as expected",
         note="s" if outcome.storage_only and judgement.verdict else "",
         axes=known.axes.get(outcome.case, {}),
-        attempts=(Attempt("", ended(judgement), outcome, judgement),),
+        attempts=(_attempt(result, known),),
         reason=outcome.no_result.reason if outcome.no_result else "",
         sides=(0,),
-        commands=commands(outcome.case, known.results),
+        commands=commands(outcome.case, known.results, scripted=is_scripted(outcome)),
     )
+
+
+def _attempt(result: Result, known: Known) -> Attempt:
+    drawn = known.pictures.get(result.outcome.case, ())
+    return Attempt("", ended(result.judgement), result.outcome, result.judgement, drawn)
 
 
 def _sentence(results: Results) -> Sentence:

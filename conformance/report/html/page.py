@@ -41,7 +41,7 @@ def render(page: Page) -> str:
             page=page,
             style=Markup(style),
             script=Markup(script),
-            policy=_policy(style, script),
+            policy=_policy(style, script, pictures=_has_pictures(page)),
             data=Markup(island(page)),
             causes=[(kind, list(views)) for kind, views in groupby(_numbered(page), _kind)],
             bar=_bar(page),
@@ -117,10 +117,15 @@ def _asset(names: Iterable[str]) -> str:
     return "\n".join((folder / name).read_text(encoding="utf-8") for name in names)
 
 
-def _policy(style: str, script: str) -> str:
+def _has_pictures(page: Page) -> bool:
+    return any(attempt.pictures for entry in page.entries for attempt in entry.attempts)
+
+
+def _policy(style: str, script: str, *, pictures: bool) -> str:
     """Return the content security policy: nothing from outside, and of the inside only ours."""
+    embedded = "img-src data:; " if pictures else ""
     return (
-        f"default-src 'none'; style-src {_digest(style)}; script-src {_digest(script)}; "
+        f"default-src 'none'; style-src {_digest(style)}; script-src {_digest(script)}; {embedded}"
         "base-uri 'none'; form-action 'none'"
     )
 

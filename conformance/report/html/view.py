@@ -14,6 +14,15 @@ from conformance.roundtrip.outcome import Outcome
 
 
 @dataclass(frozen=True)
+class Picture:
+    """Something to look at."""
+
+    title: str
+    source: str
+    """A data URI, or a link relative to the report."""
+
+
+@dataclass(frozen=True)
 class Known:
     """What the suite knows beside a results file."""
 
@@ -29,6 +38,8 @@ class Known:
     """The file with the results of round trips, for commands that people copy."""
     exchange: str = ""
     """The file with the readings of an exchange, likewise."""
+    pictures: Mapping[str, tuple[Picture, ...]] = field(default_factory=dict)
+    """What whole pipelines drew, by case."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +83,7 @@ class Attempt:
     ending: str
     outcome: Outcome
     judgement: Judgement | None = None
+    pictures: tuple[Picture, ...] = ()
 
 
 @dataclass(frozen=True)

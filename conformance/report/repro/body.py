@@ -35,14 +35,10 @@ print("different:", ", ".join(different) or "nothing")
 sys.exit(1 if different else 0)"""
 QUANTIZED = """\
 assert any(hasattr(each, "__tensor_flatten__") for each in model.parameters()), "not quantized\""""
-PLACE = """\
-place = tempfile.TemporaryDirectory()
-directory = Path(place.name)"""
-GIVEN = "directory = Path(sys.argv[1])\n"
 WRITE = """\
 if sys.argv[1:2] == ["write"]:
     sys.exit(write(Path(sys.argv[2])))
-subprocess.run([sys.executable, __file__, "write", place.name], check=True)"""
+subprocess.run([sys.executable, __file__, "write", directory], check=True)"""
 
 
 def functions(parts: Parts, *, writing: bool = False) -> list[str]:
@@ -67,7 +63,8 @@ def _output(parts: Parts) -> str:
     device = parts.repro.names.device
     moved = "" if device == "cpu" else f', torch.device("{device}")'
     before, keywords = parts.inputs
-    call = f"return model(\n{indent(keywords, '    ')}\n    return_dict=False,\n)[0]"
+    picked = parts.repro.case.subject.family.picked
+    call = f"return model(\n{indent(keywords, '    ')}\n    return_dict=False,\n){picked}"
     lines = indent(_joined(*before, call), "        ")
     return f"""\
 def output(model):
@@ -88,23 +85,42 @@ def work(parts: Parts) -> str:
     repro = parts.repro
     head = ("import torch", *parts.imports, parts.printing)
     if repro.fresh:
-        before = [*head, PLACE, WRITE]
+        before = [*head, *_place(parts), WRITE]
     else:
-        before = [*head, *_made(parts), *([PLACE] if parts.uses_disk else [])]
+        before = [*head, *_made(parts), *(_place(parts) if parts.uses_disk else [])]
     return _told(parts, before, dict(_steps(parts)))
+
+
+def _place(parts: Parts) -> Iterator[str]:
+    """Make a directory that is removed at the end."""
+    yield "place = tempfile.TemporaryDirectory()"
+    yield from _directory(parts, "place.name")
+
+
+def _directory(parts: Parts, base: str) -> Iterator[str]:
+    """Say where the model lies: in a directory, or in that of a whole pipeline."""
+    within = parts.repro.case.format.within
+    yield f"directory = Path({base})" + (f' / "{within}"' if within else "")
+    if within:
+        yield "directory.mkdir(exist_ok=True)"
 
 
 def write_work(parts: Parts) -> str:
     """Return the lines of a script that only writes, behind its functions."""
     made = [*_made(parts), *_kept(parts), parts.save]
     imports = ("import torch", *parts.writer_imports, parts.printing)
-    return _joined(GIVEN, _must_work([*imports, *made]))
+    return _joined(*_given(parts), _must_work([*imports, *made]))
 
 
 def read_work(parts: Parts) -> str:
     """Return the lines of a script that only reads, behind its functions."""
     before = ["import torch", *parts.imports, parts.printing]
-    return _joined(GIVEN, _told(parts, before, dict(_steps(parts))))
+    return _joined(*_given(parts), _told(parts, before, dict(_steps(parts))))
+
+
+def _given(parts: Parts) -> Iterator[str]:
+    yield from _directory(parts, "sys.argv[1]")
+    yield ""
 
 
 def _told(parts: Parts, before: list[str], steps: dict[Stage, str]) -> str:
@@ -179,11 +195,19 @@ def _steps(parts: Parts) -> Iterator[tuple[Stage, str]]:
     if repro.reached in (When.LOADED, When.RESAVED):
         yield Stage.LOAD, parts.load
     if repro.reached is When.RESAVED:
-        yield Stage.RESAVE, f'again = directory / "again"\nagain.mkdir()\n{parts.again}'
+        yield Stage.RESAVE, _joined(*_again(parts))
     if _is_at(parts, Stage.STRUCTURE):
         yield Stage.STRUCTURE, "str(loaded.state_dict())"
     if _is_at(parts, Stage.OUTPUT):
         yield Stage.OUTPUT, "output(loaded)"
+
+
+def _again(parts: Parts) -> Iterator[str]:
+    """Save what was loaded, beside what was saved first."""
+    within = parts.repro.case.format.within
+    yield 'again = directory / "again"' + (f' / "{within}"' if within else "")
+    yield "again.mkdir(parents=True)" if within else "again.mkdir()"
+    yield parts.again
 
 
 def _kept(parts: Parts) -> Iterator[str]:

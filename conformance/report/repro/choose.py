@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 
-from conformance.axes.base import Device, Scheme
-from conformance.case import Case, all_cases, default_cases, find
+from conformance.axes import registry
+from conformance.axes.base import Device, Scheme, Size
+from conformance.case import Case, all_cases, enumerate_cases, find
 from conformance.errors import UsageError
 from conformance.judging.exchange_results import ExchangeResults
 from conformance.judging.exchanged import as_result
@@ -27,11 +29,18 @@ def example(expectation: Expectation) -> Case | None:
     """Return a small case whose repro shows this on a plain CPU, as far as declarations tell."""
     cases = [
         each
-        for each in default_cases()
+        for each in _tiny_cases()
         if expectation.about(each.id) and quantizes_anywhere(each.scheme)
     ]
     # The blocks of some schemes divide no layer of the other subjects.
-    return min(cases, key=lambda each: each.subject.name != "flux-tiny", default=None)
+    return min(cases, key=lambda each: (each.extra, each.subject.name != "flux-tiny"), default=None)
+
+
+@cache
+def _tiny_cases() -> tuple[Case, ...]:
+    """Every case on CPU of a tiny model whose format has lines for a repro."""
+    tiny = [each for each in registry.subjects().values() if each.size is Size.TINY]
+    return tuple(each for each in enumerate_cases(tiny, [Device.CPU]) if each.format.script)
 
 
 def quantizes_anywhere(scheme: Scheme) -> bool:

@@ -19,8 +19,10 @@ from conformance.judging.verdicts import (
 )
 from conformance.report.repro.said import cause_of, common, typical, words_of
 from conformance.roundtrip.checks import all_checks
-from conformance.roundtrip.outcome import Failure, Finding, Harm, Reader, Stage
+from conformance.roundtrip.outcome import Failure, Finding, Harm, Outcome, Reader, Stage
 
+DRAWN = frozenset({"picture", "likeness"})
+"""The checks of what a whole pipeline draws: a script has none of its other parts."""
 NOTHING_SAID: Mapping[str, Sequence[Sample]] = {}
 
 
@@ -114,6 +116,12 @@ def observed(result: Result, expectations: Sequence[Expectation], name: str = ""
         raise _unknown(result.outcome.case, name, sorted(known))
     worst = min(chosen, key=_worst_first, default=None)
     return None if worst is None else _seen(worst, next(iter(_excuses(worst, about)), None))
+
+
+def is_scripted(outcome: Outcome) -> bool:
+    """Can a script show what is worst of an outcome? None draws with a whole pipeline."""
+    worst = min(breaks(outcome), key=_worst_first, default=None)
+    return not (isinstance(worst, Finding) and worst.check in DRAWN)
 
 
 def _unknown(case_id: str, name: str, known: Sequence[str]) -> UsageError:

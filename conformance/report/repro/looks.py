@@ -9,7 +9,7 @@ from conformance._compat import StrEnum
 from conformance.axes.base import Scheme
 from conformance.axes.source import Import
 from conformance.errors import UsageError
-from conformance.report.repro.defect import Found
+from conformance.report.repro.defect import DRAWN, Found
 
 
 class When(StrEnum):
@@ -215,7 +215,12 @@ def look_at(found: Found, scheme: Scheme) -> Look:
         UsageError: no script can show this check.
     """
     if found.check not in LOOKS:
-        raise UsageError(f"no script can show the check {found.check}; choose another by --defect")
+        mend = (
+            "look at what it draws with `conformance run -s CASE --pictures DIR`, or choose another"
+            if found.check in DRAWN
+            else "choose another"
+        )
+        raise UsageError(f"no script can show the check {found.check}; {mend} by --defect")
     return LOOKS[found.check](found, scheme)
 
 
@@ -348,4 +353,4 @@ LOOKS: Mapping[str, Callable[[Found, Scheme], Look]] = {
     "accuracy": _accuracy,
     "layers": _layers,
 }
-"""How to see what a check finds, by the check's name. A test holds it to all checks."""
+"""How to see what a check finds, by the check's name. A test holds it to all checks but `DRAWN`."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from textwrap import wrap
 
 from conformance.axes.base import Device
+from conformance.axes.pipelines import NEEDED
 from conformance.axes.source import Import, InputsScript
 from conformance.report.repro.defect import Raised
 from conformance.report.repro.looks import When
@@ -48,16 +49,26 @@ class Parts:
     def imports(self) -> list[str]:
         """The import lines of what is imported first, `torch` aside."""
         writing = set() if self.repro.fresh else self._of_the_writer
-        return import_lines({self._model} | writing | self._of_the_reader)
+        return import_lines({self._model} | self._pipeline | writing | self._of_the_reader)
 
     @property
     def _model(self) -> Import:
-        return ("diffusers", self.repro.names.model)
+        return (self.repro.case.subject.family.module, self.repro.names.model)
+
+    @property
+    def _pipeline(self) -> set[Import]:
+        return {("diffusers", self.repro.pipeline)} if self.repro.pipeline else set()
+
+    @property
+    def others(self) -> str:
+        """The line that says which parts of a pipeline are left out; nothing for a model alone."""
+        names = " ".join(self.repro.others)
+        return f'OTHERS = dict.fromkeys("{names}".split())' if self.repro.pipeline else ""
 
     @property
     def writer_imports(self) -> list[str]:
         """The import lines of a function, or a script, that only writes."""
-        model = {self._model} if self.repro.apart else set()
+        model = {self._model} | self._pipeline if self.repro.apart else set()
         return import_lines(model | self._of_the_writer)
 
     @property
@@ -156,7 +167,8 @@ def requirements(repro: Repro) -> list[str]:
         for name in PINNED
         if name in repro.versions
     ]
-    more = [each for each in repro.case.scheme.quantizing.packages if each not in repro.versions]
+    needed = [*repro.case.scheme.quantizing.packages, *([NEEDED] if repro.pipeline else [])]
+    more = [each for each in needed if each not in repro.versions]
     return [*pinned, *more]
 
 
@@ -188,9 +200,16 @@ def _filled(words: Iterable[str], width: int) -> list[str]:
 
 
 def broken(line: str) -> list[str]:
-    """Break a long call behind its opening bracket."""
+    """Break a long call behind its opening bracket, or put a long value into brackets."""
     if len(line) <= WIDTH - 8:
         return [line]
-    head, _, rest = line.partition("(")
-    inside = wrap(rest[:-1], WIDTH - 12, break_long_words=False, break_on_hyphens=False)
-    return [f"{head}(", *(f"    {each}" for each in inside), ")"]
+    head, _, inside = line.partition("(")
+    if '"' in head or "'" in head:  # the bracket is part of a text
+        name, _, inside = line.partition(" = ")
+        head, inside = f"{name} = ", f"{inside})"
+    inner = _filled(WORD.findall(inside[:-1]), WIDTH - 12)
+    return [f"{head}(", *(f"    {each}" for each in inner), ")"]
+
+
+WORD = re.compile(r"""(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^\s"'])+""")
+"""What stands between blanks; a text in quotes is not broken."""

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from conformance.axes.base import Needs, Size
 from conformance.axes.models import model_config
+from conformance.axes.pipelines import pipeline_config
 from conformance.axes.source import FormatScript, Names, Source
 from conformance.case import Case
 from conformance.errors import UsageError
@@ -32,7 +33,7 @@ PINNED = (
     "fbgemm-gpu-genai",
 )
 """What a script asks for, in the versions that were observed."""
-SHARDS = {Size.TINY: "2KB", Size.SMALL: "1MB", Size.FULL: "2GB"}
+SHARDS = {Size.TINY: "2KB", Size.SMALL: "1MB", Size.FULL: "2GB", Size.PIPELINE: "2KB"}
 """Small enough that the parts of a weight lie in different shards."""
 REACHED = {
     Stage.QUANTIZE: When.QUANTIZED,
@@ -69,12 +70,26 @@ class Repro:
     def names(self) -> Names:
         """What the lines of the axes are filled with."""
         return Names(
-            model=self.case.subject.family.model_class,
+            model=self.case.subject.family.class_name,
             config=self.built.text if self.inline else "config",
             limit=SHARDS[self.case.subject.size],
             device=str(self.case.device),
             options=", filter_fn=None" if self.case.scheme.whole_model else "",
+            pipeline=self.pipeline,
         )
+
+    @property
+    def pipeline(self) -> str:
+        """The pipeline class, where the model is quantized, saved or loaded in one, or nothing."""
+        pipeline = self.case.subject.pipeline
+        in_one = self.case.route.whole or self.case.format.whole
+        return pipeline.pipeline_class if pipeline is not None and in_one else ""
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The parts that a pipeline has beside the model: a script leaves them out."""
+        pipeline = self.case.subject.pipeline
+        return () if pipeline is None else tuple(pipeline_config(pipeline)["parts"])
 
     @cached_property
     def _config(self) -> tuple[Source, Mapping[str, Any]]:

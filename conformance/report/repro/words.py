@@ -73,7 +73,7 @@ def words_of_driver(repro: Repro) -> Words:
 
 def _subject(repro: Repro) -> str:
     quantized = repro.built.text.partition("(")[0]
-    return f"{repro.case.subject.family.model_class} with {quantized}"
+    return f"{repro.case.subject.family.class_name} with {quantized}"
 
 
 def _title(repro: Repro) -> str:

@@ -15,7 +15,7 @@ from conformance.roundtrip.outcome import Harm, Stage
 
 def run(evidence: Evidence) -> Iterator[Difference]:
     """Look at the device of every inner tensor."""
-    wanted = str(evidence.case.device)
+    wanted = str(evidence.case.device.reader)
     for key, name, inner in evidence.came_back.leaves():
         if inner.device != wanted:
             what = "left on meta" if inner.device == "meta" else "device differs"

@@ -20,11 +20,12 @@ const entries = packed.entries.map((raw) => {
 // What only a drawer needs is unpacked when it is opened.
 function unpacked(entry) {
   return entry.attempts.map(([title, ending, steps, findings, failure, storage, measures, files,
-    judgement]) => ({
+    judgement, pictures]) => ({
     title: text(title), ending: text(ending), storage: text(storage), measures, files,
     steps: steps.reduce((found, _, at) => at % 3 ? found : [...found, {
       stage: packed.stages[steps[at]], reader: packed.readers[steps[at + 1]], ms: steps[at + 2],
     }], []),
+    pictures: pictures.map(([title, source]) => ({title: text(title), source: packed.pictures[source]})),
     findings: findings.map(([stage, reader, count, ...told]) => {
       const [check, harm, what, wanted, got, paths] = told.map(text);
       return {stage: packed.stages[stage], reader: packed.readers[reader], count, check, harm, what,

@@ -62,7 +62,7 @@ function attemptsOf(entry) {
   }
   return unpacked(entry).map((attempt) => make("section", {class: "attempt"},
     attempt.title ? make("h3", {}, attempt.title, chip(attempt.ending)) : null,
-    ladder(attempt), ...judged(attempt), ...failed(attempt), ...differences(attempt),
+    ladder(attempt), ...judged(attempt), ...failed(attempt), ...differences(attempt), ...picturesOf(attempt),
     ...filesOf(attempt), ...numbers(attempt)));
 }
 
@@ -167,6 +167,16 @@ function table(names, rows, numeric = []) {
   make("tbody", {}, rows));
 }
 
+// What a pipeline drew. A link is followed in a tab of its own: the report asks for nothing.
+function picturesOf(attempt) {
+  if (!attempt.pictures.length) return [];
+  return [heading(attempt, "Pictures"), make("div", {class: "pictures"}, attempt.pictures.map(
+    ({title, source}) => make("figure", {}, source.startsWith("data:image/")
+      ? make("img", {src: source, alt: title})
+      : make("a", {href: source, target: "_blank", rel: "noreferrer"}, "open the file"),
+    make("figcaption", {}, title))))];
+}
+
 function filesOf(attempt) {
   const names = Object.keys(attempt.files);
   if (!names.length) return [];
@@ -183,6 +193,7 @@ const TITLES = {
   payload_limit_bytes: "most bytes of tensor data", bf16_bytes: "bytes in bf16",
   quantized_tensors: "quantized tensors", inner_tensors: "inner tensors",
   sqnr_db: "signal to quantization noise, dB",
+  psnr_db: "peak signal to noise of the picture, dB", ssim: "structural similarity of the picture",
 };
 
 function numbers(attempt) {

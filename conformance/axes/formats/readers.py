@@ -1,0 +1,218 @@
+"""One checkpoint of `save_pretrained`, read in the ways that people read: `read-<kind>-<how>`.
+
+The files are those of the formats `pickle` and `safetensors`; only the loading differs from the
+recipe (`torch_dtype=torch.bfloat16`, the right `use_safetensors`).
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from conformance.axes import registry
+from conformance.axes.base import Device, Format
+from conformance.axes.files import read_safetensors, read_torch
+from conformance.axes.pretrained import extra, from_pretrained, pair, recipe
+
+Load = Callable[[Any, Mapping[str, Any], Path, Device, Mapping[str, Any]], Any]
+"""A format's load, with the arguments of `from_pretrained` behind it."""
+
+
+def by_options(
+    model_class: Any,
+    config: Mapping[str, Any],
+    directory: Path,
+    device: Device,
+    options: Mapping[str, Any],
+) -> Any:
+    """Load with these arguments and do nothing else."""
+    return from_pretrained(model_class, config, directory, device, options=options)
+
+
+def with_another_quantization(
+    model_class: Any,
+    config: Mapping[str, Any],
+    directory: Path,
+    device: Device,
+    options: Mapping[str, Any],
+    *,
+    skipped: list[str] | None = None,
+) -> Any:
+    """Ask for float8 weights, whatever is in the files."""
+    from diffusers import TorchAoConfig
+    from torchao.quantization import Float8WeightOnlyConfig
+
+    other = TorchAoConfig(Float8WeightOnlyConfig(), modules_to_not_convert=skipped)
+    given = {**options, "quantization_config": other}
+    return by_options(model_class, config, directory, device, given)
+
+
+def on_disk(
+    model_class: Any,
+    config: Mapping[str, Any],
+    directory: Path,
+    device: Device,
+    options: Mapping[str, Any],
+) -> Any:
+    """Leave the output layer on disk until it is called."""
+    folder = tempfile.mkdtemp(prefix="offload-", dir=directory.parent)
+    given = {
+        **options,
+        "device_map": {"": str(device), "proj_out": "disk"},
+        "offload_folder": folder,
+    }
+    return by_options(model_class, config, directory, device, given)
+
+
+@contextmanager
+def _set(owner: Any, name: str, value: Any) -> Iterator[None]:
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
+
+
+def in_parallel(
+    model_class: Any,
+    config: Mapping[str, Any],
+    directory: Path,
+    device: Device,
+    options: Mapping[str, Any],
+) -> Any:
+    """Load shards at once, as with `HF_ENABLE_PARALLEL_LOADING=1`, which is read at import."""
+    from diffusers.models import modeling_utils
+
+    with _set(modeling_utils, "HF_ENABLE_PARALLEL_LOADING", value=True):
+        return by_options(model_class, config, directory, device, options)
+
+
+def keeping_fp32(
+    model_class: Any,
+    config: Mapping[str, Any],
+    directory: Path,
+    device: Device,
+    options: Mapping[str, Any],
+) -> Any:
+    """Load a class that keeps its output layer in float32."""
+    with _set(model_class, "_keep_in_fp32_modules", ["proj_out"]):
+        return by_options(model_class, config, directory, device, options)
+
+
+def group_offloaded(
+    model_class: Any,
+    config: Mapping[str, Any],
+    directory: Path,
+    device: Device,
+    options: Mapping[str, Any],
+) -> Any:
+    """Load, then let groups of layers come and go."""
+    import torch
+
+    model = by_options(model_class, config, directory, device, options)
+    model.enable_group_offload(torch.device(str(device)), offload_type="leaf_level")
+    return model
+
+
+def trained(
+    model_class: Any,
+    config: Mapping[str, Any],
+    directory: Path,
+    device: Device,
+    options: Mapping[str, Any],
+) -> Any:
+    """Train one step on one model, which must change it, and return another one untouched."""
+    import torch
+
+    pupil, model = (by_options(model_class, config, directory, device, options) for _ in range(2))
+    named = {each.family.model_class: each.family for each in registry.subjects().values()}
+    inputs = named[model_class.__name__].inputs(config, 0)
+    biases = [value for name, value in pupil.named_parameters() if name.endswith(".bias")]
+    before = [value.detach().clone() for value in biases]
+    optimizer = torch.optim.SGD(biases, lr=1.0)
+    with torch.enable_grad():
+        pupil(**inputs, return_dict=False)[0].float().pow(2).sum().backward()
+    optimizer.step()
+    if all(map(torch.equal, before, biases)):
+        raise RuntimeError("a step of training changed no bias")
+    return model
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to read."""
+
+    name: str
+    what: str
+    """What differs from the recipe."""
+    load: Load = by_options
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments beside those of the recipe, or in their place."""
+    without: tuple[str, ...] = ()
+    """Arguments of the recipe that are left out."""
+    sharded: bool = False
+
+
+SCHEMES = ("float8wo", "int8dq", "int8wo", "intx4", "nf4")
+"""Those of which something can be read: the opaque int4 cannot, in a fresh process."""
+SPLIT = {"": "cpu", "transformer_blocks": "cpu", "proj_out": "cpu"}
+WAYS = (
+    Way("no-dtype", "`torch_dtype` omitted", without=("torch_dtype",)),
+    Way("float16", "`torch_dtype=torch.float16`", options={"torch_dtype": "float16"}),
+    Way("float32", "`torch_dtype=torch.float32`", options={"torch_dtype": "float32"}),
+    Way("any-file", "`use_safetensors` omitted", without=("use_safetensors",)),
+    Way("memory", "`low_cpu_mem_usage=False`", options={"low_cpu_mem_usage": False}),
+    Way("map-cpu", '`device_map="cpu"`', options={"device_map": "cpu"}),
+    Way("map-root", '`device_map={"": "cpu"}`', options={"device_map": {"": "cpu"}}),
+    Way("map-auto", '`device_map="auto"`', options={"device_map": "auto"}),
+    Way("map-split", "a `device_map` of several parts", options={"device_map": SPLIT}),
+    Way("map-disk", 'a `device_map` with `"disk"`', on_disk),
+    Way("no-mmap", "`disable_mmap=True`", options={"disable_mmap": True}),
+    Way("parallel", "`HF_ENABLE_PARALLEL_LOADING=1`, sharded", in_parallel, sharded=True),
+    Way("fp32-kept", "a class with `_keep_in_fp32_modules`", keeping_fp32),
+    Way("other-config", "another `quantization_config`", with_another_quantization),
+    Way(
+        "skipped-module",
+        "another `quantization_config` with `modules_to_not_convert`",
+        partial(with_another_quantization, skipped=["proj_out"]),
+    ),
+    Way("group-offload", "`enable_group_offload` afterwards", group_offloaded),
+    Way("trained", "one step of training on a second copy", trained),
+)
+
+
+def _format(way: Way, *, safetensors: bool) -> Format:
+    single, sharded = pair(
+        "safetensors" if safetensors else "pickle",
+        "",
+        read_safetensors if safetensors else read_torch,
+        safetensors=safetensors,
+        options={} if safetensors else {"safe_serialization": False},
+    )
+    written = sharded if way.sharded else single
+    options = {**recipe(safetensors=safetensors), **way.options}
+    options = {name: value for name, value in options.items() if name not in way.without}
+    schemes = SCHEMES[:-1] if safetensors else SCHEMES  # NF4 is refused there
+    return extra(_read(written, way, options), schemes)
+
+
+def _read(written: Format, way: Way, options: Mapping[str, Any]) -> Format:
+    def load(model_class: Any, config: Mapping[str, Any], directory: Path, device: Device) -> Any:
+        return way.load(model_class, config, directory, device, options)
+
+    return replace(
+        written,
+        name=f"read-{written.name.removesuffix('-sharded')}-{way.name}",
+        title=f"`{written.name}`, read with {way.what}",
+        load=load,
+        script=None,
+    )
+
+
+FORMATS = tuple(
+    _format(way, safetensors=safetensors) for safetensors in (False, True) for way in WAYS
+)
