@@ -27,6 +27,7 @@ __all__ = ["ran"]
 # The file
 
 
+@pytest.mark.thorough
 @given(
     lines=st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n\r"))),
     cut=st.integers(0, 400),

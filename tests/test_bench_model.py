@@ -144,6 +144,7 @@ def test_a_row_without_numbers_says_why() -> None:
     assert cells == ["int8wo, compiled", row.reason, "", "", "", "", "", ""]
 
 
+@pytest.mark.thorough
 def test_a_plot_has_a_bar_a_row(tmp_path: Path) -> None:
     shown.plot(BENCH, shown.plottable(tmp_path / "bench.svg"))
     drawn = (tmp_path / "bench.svg").read_text(encoding="utf-8")

@@ -148,8 +148,8 @@ def called(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[
     return subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
 
 
-def imports_torch(*values: object) -> Any:
-    """Return the parameters of a command that takes seconds."""
+def thorough(*values: object) -> Any:
+    """Return the parameters of a command that takes a second or more."""
     return pytest.param(*values, marks=pytest.mark.thorough)
 
 
@@ -157,13 +157,13 @@ def imports_torch(*values: object) -> Any:
     ("arguments", "keys"),
     [
         (("env",), {"versions", "hardware"}),
-        imports_torch(("schemes",), {"int8wo"}),
-        imports_torch(("list", "-s", CASE), {CASE}),
-        imports_torch(("show", CASE), {"case", "here", "expected", "result"}),
+        thorough(("schemes",), {"int8wo"}),
+        thorough(("list", "-s", CASE), {CASE}),
+        thorough(("show", CASE), {"case", "here", "expected", "result"}),
         (("compare", "{results}", "{results}"), {"decision", "headline"}),
         (("golden", "list"), {"releases", "damage"}),
-        (("explain", "zebra"), set()),
-        (("envs", "list"), set()),
+        thorough(("explain", "zebra"), set()),
+        thorough(("envs", "list"), set()),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

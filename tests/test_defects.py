@@ -298,6 +298,7 @@ def test_every_workaround_is_shown_by_something_that_there_is() -> None:
         assert not each.script or (ROOT / each.script).is_file()
 
 
+@pytest.mark.thorough
 def test_every_script_is_of_a_workaround() -> None:
     scripts = {
         path.relative_to(ROOT).as_posix()

@@ -99,6 +99,7 @@ def in_the_results(_: Case) -> Outcome:
     raise FULL
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("second", [in_a_worker, in_the_results])
 def test_a_run_keeps_what_it_measured_and_goes_on(
     monkeypatch: pytest.MonkeyPatch,

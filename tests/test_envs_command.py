@@ -73,6 +73,7 @@ def test_without_names_all_but_the_heavy_are_made(shell: dict[str, str], file: s
     assert "removed 5 environments" in cleaned.stdout
 
 
+@pytest.mark.thorough
 def test_lock_tells_what_changed(shell: dict[str, str], file: str) -> None:
     first = conformance(shell, "lock", "--environments", file, "toy1.0")
     assert first.stdout == "toy1.0: 3 packages, resolved for the first time\n"

@@ -146,6 +146,7 @@ def test_the_files_of_an_archive_are_counted_each() -> None:
     assert sizes(evidence("dduf-safetensors", 2, many)) == []
 
 
+@pytest.mark.thorough
 def test_a_load_that_fails_leaves_the_default_dtype_to_the_next_case(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
 

@@ -115,6 +115,7 @@ def test_only_a_page_with_pictures_lets_them_be_shown(tmp_path: Path) -> None:
     assert len(json.loads(Read.of(document).data)["pictures"]) == 3
 
 
+@pytest.mark.thorough
 def test_the_command_embeds_what_the_results_name(tmp_path: Path) -> None:
     image(tmp_path / "drawn" / "reloaded.png", (1, 2, 3))
     outcome = Outcome(find(DRAWN).id, pictures={"reloaded.png": "drawn/reloaded.png"})

@@ -98,6 +98,7 @@ def test_a_folder_whose_weights_lie_deeper_names_them(tmp_path: Path) -> None:
     assert ended.stderr.endswith(f"holds no weights; name a folder that does: {place}\n")
 
 
+@pytest.mark.thorough
 def test_the_hub_offline_is_one_line() -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "conformance.cli", "inspect", "somebody/something"],

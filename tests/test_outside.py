@@ -172,6 +172,7 @@ def test_a_broken_entry_point_is_one_line(install: Install, what: str, tmp_path:
     assert line.endswith("mend it there, or uninstall mixers")
 
 
+@pytest.mark.thorough
 def test_pytest_says_the_same_line(install: Install, tmp_path: Path) -> None:
     install("import no_such_thing\n")
     command = [sys.executable, "-m", "pytest", "--pyargs", "conformance", "--collect-only"]

@@ -31,6 +31,8 @@ from conformance.versions.own import DiedError, Far, here
 from conformance.versions.party import Party
 from conformance.versions.ready import Lacks, NotReady
 
+pytestmark = pytest.mark.thorough
+
 GONE = Failure(Stage.LOAD, "OSError", "Unable to load weights.\nmore", "Traceback: why")
 BITS = Finding("bits", Stage.BITS, Harm.CORRUPT, "a/data", "bits differ", "00", "11")
 FLAG = Finding("attributes", Stage.STRUCTURE, Harm.ALTERED, "a/x", "x differs", "1", "2")

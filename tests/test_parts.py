@@ -167,6 +167,7 @@ def invoke(*arguments: Any) -> tuple[int, str]:
     return ended.exit_code, ended.stdout
 
 
+@pytest.mark.thorough
 def test_merge_writes_what_the_whole_run_would_have(tmp_path: Path) -> None:
     paths = [
         write(tmp_path / "1.jsonl", header("1/2"), CASES[0].id),
@@ -288,6 +289,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 GLOBS = ("run", "-s", "flux-tiny.int8wo.*.cpu")
 
 
+@pytest.mark.thorough
 def test_a_killed_run_goes_on_where_it_stopped(tmp_path: Path, ran: list[str]) -> None:
     path = tmp_path / "r.jsonl"
     assert invoke(*GLOBS, "--results", path)[0] == 0
@@ -301,6 +303,7 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path: Path, ran: list[str]) -
     assert read_results(path).footer.complete
 
 
+@pytest.mark.thorough
 def test_a_finished_run_has_nothing_left(tmp_path: Path, ran: list[str]) -> None:
     path = tmp_path / "r.jsonl"
     invoke(*GLOBS, "--results", path)
@@ -360,6 +363,7 @@ def test_another_run_is_not_resumed_and_not_touched(
     assert len(said.splitlines()) == 1
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("ran")
 def test_other_expectations_are_not_mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "r.jsonl"

@@ -153,6 +153,7 @@ def test_weights_are_decided_by_the_seed(name: str) -> None:
     assert not any(torch.equal(once[key], value) for key, value in other.items())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", BUILT)
 def test_no_two_tensors_can_be_mistaken(name: str) -> None:
     values = [parameter.detach() for parameter in built(name).parameters()]

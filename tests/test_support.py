@@ -126,6 +126,7 @@ def test_those_of_other_formats_are_of_every_extra_format(others: Results) -> No
     assert others.header.suite == __version__
 
 
+@pytest.mark.thorough
 def test_they_are_as_todays_expectations_have_it_too(others: Results) -> None:
     known = load_expectations(packaged(), check_names(), all_cases().keys())
     declared_now = active(known, others.header.versions)

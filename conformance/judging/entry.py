@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from datetime import date, datetime
 from difflib import get_close_matches
-from fnmatch import fnmatchcase
+from fnmatch import translate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -105,7 +105,9 @@ class Entry:
         if not globs:
             raise self.wrong(f'the key "{key}" is missing; give a list of globs on case ids')
         for glob in globs:
-            if case_ids is not None and not any(fnmatchcase(case_id, glob) for case_id in case_ids):
+            # Tens of thousands of ids times hundreds of globs: no call of Python's for each.
+            matches = re.compile(translate(glob)).match
+            if case_ids is not None and not any(map(matches, case_ids)):
                 raise self.wrong(
                     f"{glob!r} matches no case; `conformance list` prints the ids it must match"
                 )
