@@ -109,6 +109,17 @@ def all_cases() -> dict[str, Case]:
     return {case.id: case for case in enumerate_cases()}
 
 
+@cache
+def all_ids() -> tuple[str, ...]:
+    """Every id, those of little models on CPU first: most globs find one of them, and early."""
+    large = (Size.SMALL, Size.FULL)
+    cases = all_cases().values()
+    first = sorted(
+        cases, key=lambda case: (case.device is not Device.CPU, case.subject.size in large)
+    )
+    return tuple(case.id for case in first)
+
+
 def default_cases() -> list[Case]:
     """The cases of a run that asks for nothing else: tiny models on CPU, and nothing extra."""
     tiny = [each for each in registry.subjects().values() if each.size is Size.TINY]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-from conformance.case import Case, all_cases
+from conformance.case import Case, all_ids
 from conformance.environment import hardware, observed_versions
 from conformance.errors import UsageError
 from conformance.judging.expectations import Expectation, active, load_expectations, packaged
@@ -23,7 +23,7 @@ def current_expectations(extra: Iterable[Path] = ()) -> tuple[Expectation, ...]:
     Raises:
         UsageError: an entry is wrong.
     """
-    known = load_expectations((*packaged(), *extra), check_names(), all_cases().keys())
+    known = load_expectations((*packaged(), *extra), check_names(), all_ids())
     return active(known, observed_versions())
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from conformance.case import all_cases, default_cases
+from conformance.case import all_cases, all_ids, default_cases
 from conformance.commands.report import run_report
 from conformance.errors import UsageError
 from conformance.judging.expectations import active, load_expectations, packaged
@@ -81,7 +81,7 @@ def _write(
 ) -> Session:
     """Write every case as its shard judged it; only a whole run knows unused expectations."""
     parts = tuple(parts)
-    known = load_expectations((*packaged(), *extra), check_names(), all_cases().keys())
+    known = load_expectations((*packaged(), *extra), check_names(), all_ids())
     held = {case: result for part in parts for case, result in part.cases.items()}
     cases = tuple(case for case in all_cases().values() if case.id in held)
     finished = datetime.fromisoformat(max(part.footer.finished for part in parts))

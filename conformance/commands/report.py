@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from conformance.axes import registry
-from conformance.case import all_cases
+from conformance.case import all_cases, all_ids
 from conformance.errors import UsageError
 from conformance.judging.comparison import Comparison, Side, compare
 from conformance.judging.exchange_results import KIND, ExchangeResults, read_exchange
@@ -72,7 +72,7 @@ def known(extra: Iterable[Path] = ()) -> Known:
         UsageError: a file of expectations is wrong.
     """
     cases = all_cases()
-    declared = load_expectations((*packaged(), *extra), check_names(), cases.keys())
+    declared = load_expectations((*packaged(), *extra), check_names(), all_ids())
     schemes = registry.schemes().values()
     return Known(
         axes=axes_of(cases.values()),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from conformance.case import all_cases, find
+from conformance.case import all_ids, find
 from conformance.environment import hardware, observed_versions
 from conformance.errors import UsageError
 from conformance.judging.exchange_results import read_exchange
@@ -92,7 +92,7 @@ def command(
 def _make(case_id: str, results: Path | None, defect: str, expectations: Sequence[Path]) -> _Made:
     def known(versions: Mapping[str, str]) -> tuple[Expectation, ...]:
         files = (*packaged(), *expectations)
-        return active(load_expectations(files, check_names(), all_cases().keys()), versions)
+        return active(load_expectations(files, check_names(), all_ids()), versions)
 
     if "@" in case_id:
         if results is None:

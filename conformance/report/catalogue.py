@@ -5,7 +5,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from conformance.case import all_cases
+from conformance.case import all_ids
 from conformance.judging.defects import (
     Defect,
     Group,
@@ -29,7 +29,7 @@ MEASURED = "measured.json"
 def expectations() -> tuple[Expectation, ...]:
     """Return what is declared, of round trips and then of golden files."""
     checks = check_names()
-    own = load_expectations(packaged(), checks, all_cases().keys())
+    own = load_expectations(packaged(), checks, all_ids())
     return (*own, *load_expectations([shipped(GOLDEN)], checks, None))
 
 
@@ -47,7 +47,7 @@ def workarounds() -> tuple[Workaround, ...]:
     """Return what was measured to help."""
     declared = (*expectations(), *(each.expectation for each in findings()))
     names = names_of(declared, groups())
-    return load_workarounds(DATA / "workarounds.toml", names, all_cases().keys())
+    return load_workarounds(DATA / "workarounds.toml", names, all_ids())
 
 
 @cache
