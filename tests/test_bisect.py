@@ -215,7 +215,7 @@ def test_any_list_and_an_environment_that_cannot_be_made_is_skipped(shell: Shell
 
 def test_a_reading_that_hangs_is_bad_when_its_time_is_over(shell: Shell) -> None:
     ends = ("--writer", "toy1.0", "--over", "toy1.0", "--over", "toy2.0")
-    done = shell.run(HANGS, *ends, "--timeout", "2", "--json")
+    done = shell.run(HANGS, *ends, "--timeout", "6", "--json")
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert (answer["last_good"], answer["first_bad"]) == ("toy1.0", "toy2.0")

@@ -77,6 +77,7 @@ def telling(connection: Connection, _: str) -> None:
         connection.send(Outcome(case_id, measures={"gpu": gpu}).to_json())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("turn", [0, 1, 2])
 def test_both_processes_of_an_engine_see_the_same_one(
     turn: int, monkeypatch: pytest.MonkeyPatch

@@ -46,7 +46,7 @@ def sampled() -> Iterator[Any]:
         yield from (pytest.param(each, marks=pytest.mark.thorough) for each in others)
 
 
-@pytest.mark.parametrize("saboteur", sampled(), ids=by_name)
+@pytest.mark.parametrize("saboteur", list(sampled()), ids=by_name)
 def test_a_saboteur_is_seen_for_exactly_what_it_is(theatre: Theatre, saboteur: Saboteur) -> None:
     assert theatre.seen(saboteur) == saboteur.seen
 
