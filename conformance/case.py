@@ -122,8 +122,13 @@ def all_ids() -> tuple[str, ...]:
 
 def default_cases() -> list[Case]:
     """The cases of a run that asks for nothing else: tiny models on CPU, and nothing extra."""
+    return list(_default_cases())
+
+
+@cache
+def _default_cases() -> tuple[Case, ...]:
     tiny = [each for each in registry.subjects().values() if each.size is Size.TINY]
-    return [case for case in enumerate_cases(tiny, [Device.CPU]) if not case.extra]
+    return tuple(case for case in enumerate_cases(tiny, [Device.CPU]) if not case.extra)
 
 
 def require_inert(cases: Iterable[Case]) -> None:

@@ -74,6 +74,7 @@ def recording(asked: list[Job]) -> Callable[..., Iterator[Result]]:
 ASKED = ("--count", "9", "--results", "r.jsonl")
 
 
+@pytest.mark.thorough
 def test_damage_goes_on_where_it_was_broken_off(ran: Any) -> None:
     ended = ran(*ASKED, run=broken_off)
     assert ended.exit_code == 3
@@ -90,6 +91,7 @@ def test_damage_goes_on_where_it_was_broken_off(ran: Any) -> None:
     assert len({each.id for each in found.results}) == len(found.results) == 9
 
 
+@pytest.mark.thorough
 def test_a_line_that_was_cut_is_measured_again(ran: Any) -> None:
     ran(*ASKED)
     whole = Path("r.jsonl").read_bytes()

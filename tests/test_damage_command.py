@@ -125,6 +125,7 @@ def ready(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ready:
     return there
 
 
+@pytest.mark.thorough
 def test_another_environment_is_asked_for_the_same(
     ready: Ready, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -126,6 +126,7 @@ def test_a_reader_that_imported_nothing_is_used_again() -> None:
         assert len(set(pids(engine, "reader_pid", CASE, ELSEWHERE))) == 1
 
 
+@pytest.mark.thorough
 def test_a_reader_that_imported_something_reads_nothing_else() -> None:
     with Engine(writer=importing_writer, reader=spent_reader) as engine:
         first, alike, other = pids(engine, "reader_pid", CASE, NEIGHBOUR, ELSEWHERE)
@@ -133,6 +134,7 @@ def test_a_reader_that_imported_something_reads_nothing_else() -> None:
     assert first != other
 
 
+@pytest.mark.thorough
 def test_the_next_reader_is_there_before_it_is_needed() -> None:
     with Engine(writer=importing_writer, reader=spent_reader) as engine:
         (first,) = pids(engine, "reader_pid", CASE)
@@ -141,6 +143,7 @@ def test_the_next_reader_is_there_before_it_is_needed() -> None:
     assert first != ready == second
 
 
+@pytest.mark.thorough
 def test_a_dismissed_reader_ends_by_itself_and_is_forgotten() -> None:
     with Engine(writer=importing_writer, reader=spent_reader) as engine:
         engine.run(CASE)
@@ -172,6 +175,7 @@ def test_a_module_that_came_while_reading_spends_the_reader() -> None:
     assert not worker.spent(before - {"conformance.case"})
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dies", ["writer", "reader"])
 def test_a_death_is_the_result_of_that_case_only(dies: str) -> None:
     healthy = partial(dying_on, "nothing")
@@ -227,6 +231,7 @@ def test_versions_that_do_not_fit_are_one_clear_line() -> None:
     assert line.endswith("these versions do not import together, install versions that do")
 
 
+@pytest.mark.thorough
 def test_an_engine_runs_a_real_case_in_two_processes() -> None:
     with Engine() as engine:
         outcome = engine.run(CASE)

@@ -23,6 +23,7 @@ def exchange(request: pytest.FixtureRequest) -> tuple[str, ExchangeResults]:
     return found
 
 
+@pytest.mark.thorough
 def test_the_page_is_made_of_the_committed_results() -> None:
     text = (ROOT / PAGE).read_text(encoding="utf-8")
     assert filled(text) == text
@@ -83,6 +84,7 @@ def test_every_letter_has_words() -> None:
     assert "not run" not in words
 
 
+@pytest.mark.thorough
 def test_other_results_are_another_page(tmp_path: Path) -> None:
     """The page cannot stay as it is when other results are kept."""
     text = kept("golden").read_bytes()

@@ -200,6 +200,7 @@ def request(method: str, url: str, body: bytes = b"", token: str = TOKEN) -> tup
         return error.code, error.read(), error.headers
 
 
+@pytest.mark.thorough
 def test_the_stand_in_wants_its_token(hub: tuple[str, State]) -> None:
     endpoint, state = hub
     asked = json.dumps({"name": "m", "organization": USER}).encode()
@@ -207,6 +208,7 @@ def test_the_stand_in_wants_its_token(hub: tuple[str, State]) -> None:
     assert (status, state.repositories) == (401, {})
 
 
+@pytest.mark.thorough
 def test_the_stand_in_takes_only_what_was_announced(hub: tuple[str, State]) -> None:
     endpoint, state = hub
     content = b"weights"
@@ -216,6 +218,7 @@ def test_the_stand_in_takes_only_what_was_announced(hub: tuple[str, State]) -> N
     assert state.objects == {oid: content}
 
 
+@pytest.mark.thorough
 def test_the_stand_in_tells_what_is_missing(hub: tuple[str, State]) -> None:
     endpoint, state = hub
     asked = json.dumps({"name": "m", "organization": USER}).encode()

@@ -21,7 +21,7 @@ README = Path(__file__).parents[1] / "README.md"
 SCORE = re.compile(r"<!-- kill-matrix -->(.*?)<!-- /kill-matrix -->", re.DOTALL)
 
 # A saboteur is played once for several tests: they belong into one process.
-pytestmark = pytest.mark.xdist_group("kill-matrix")
+pytestmark = [pytest.mark.xdist_group("kill-matrix"), pytest.mark.thorough]
 
 SABOTEURS = all_saboteurs().values()
 OF_THE_PROCESS = [each for each in SABOTEURS if each.where is Where.PROCESS]
@@ -38,33 +38,22 @@ def by_name(saboteur: Saboteur) -> str:
     return saboteur.name
 
 
-def sampled() -> Iterator[Any]:
-    """Every saboteur; the default run plays the first of each place, the gate all of them."""
-    for place in Where:
-        first, *others = (each for each in SABOTEURS if each.where is place)
-        yield first
-        yield from (pytest.param(each, marks=pytest.mark.thorough) for each in others)
-
-
-@pytest.mark.parametrize("saboteur", list(sampled()), ids=by_name)
+@pytest.mark.parametrize("saboteur", SABOTEURS, ids=by_name)
 def test_a_saboteur_is_seen_for_exactly_what_it_is(theatre: Theatre, saboteur: Saboteur) -> None:
     assert theatre.seen(saboteur) == saboteur.seen
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("saboteur", OF_THE_PROCESS, ids=by_name)
 def test_the_next_case_of_the_same_engine_is_unharmed(theatre: Theatre, saboteur: Saboteur) -> None:
     survival = theatre.survive(saboteur)
     assert verdict_of(survival.before) is verdict_of(survival.after) is Verdict.PASS
 
 
-@pytest.mark.thorough
 def test_a_death_is_told_with_the_stage_in_which_it_came(theatre: Theatre) -> None:
     ended = [theatre.play(each).no_result for each in OF_THE_PROCESS if each.seen.no_result]
     assert [each and each.stage for each in ended] == [Stage.SAVE] * 3
 
 
-@pytest.mark.thorough
 def test_only_a_fresh_process_misses_what_the_save_registered(theatre: Theatre) -> None:
     failure = theatre.play(all_saboteurs()["loads-where-it-was-saved"]).failure
     assert failure is not None
@@ -99,20 +88,17 @@ def first_to_fire(theatre: Theatre, saboteur: Saboteur) -> str | None:
     return checks.pop() if len(checks) == 1 else None
 
 
-@pytest.mark.thorough
 def test_every_check_is_the_first_to_catch_a_saboteur(theatre: Theatre) -> None:
     first = {first_to_fire(theatre, each) for each in SABOTEURS if each.seen.checks}
     assert {check.name for check in all_checks()} - first == set()
 
 
-@pytest.mark.thorough
 def test_the_readme_says_how_many_saboteurs_are_caught(theatre: Theatre) -> None:
     stated = SCORE.search(README.read_text(encoding="utf-8"))
     assert stated is not None, "README.md has no kill-matrix marker"
     assert " ".join(stated[1].split()) == str(theatre.score())
 
 
-@pytest.mark.thorough
 def test_an_output_comparison_alone_misses_many(theatre: Theatre) -> None:
     score = theatre.score()
     assert score.killed == score.saboteurs

@@ -49,6 +49,7 @@ from conformance.roundtrip.outcome import (
 # Of all cases.
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.slow), 23], ids=["all", "some"])
 def test_the_script_of_every_case_is_short_and_by_itself(step: int) -> None:
     found = {case.id: wrong_with(script(repro(case))) for case in default_cases()[::step]}
@@ -56,6 +57,7 @@ def test_the_script_of_every_case_is_short_and_by_itself(step: int) -> None:
     assert {case: wrong for case, wrong in found.items() if wrong} == {}
 
 
+@pytest.mark.thorough
 def test_so_are_those_of_other_sizes_and_devices() -> None:
     usual = {each.id for each in default_cases()}
     others = [case for case in all_cases().values() if case.id not in usual and case.format.script]
@@ -112,6 +114,7 @@ def test_every_check_has_a_look() -> None:
 WHOLE = find("flux-pipeline.intx4.pipeline-config.pipeline-safetensors.cpu")
 
 
+@pytest.mark.thorough
 def test_the_scripts_of_pipelines_are_short_and_by_themselves_with_every_expectation() -> None:
     cases = [each for each in all_cases().values() if each.subject.pipeline is not None][::7]
     assert {each.route.name for each in cases} == registry.routes().keys()
@@ -275,6 +278,7 @@ assert all_taken() == measured().get(version("torchao"), all_taken())
 """
 
 
+@pytest.mark.thorough
 def test_what_the_installed_release_takes_is_what_was_measured(tmp_path: Path) -> None:
     ran = run(ASK, tmp_path)
     assert ran.code == 0, f"{ran.output}\npython -m conformance.versions.recipes ENV..."
@@ -302,6 +306,7 @@ def command(directory: Path, *arguments: str) -> Ran:
     return called("repro", *arguments, where=directory)
 
 
+@pytest.mark.thorough
 def test_the_command_prints_a_script_and_nothing_else(tmp_path: Path) -> None:
     done = command(tmp_path, UNSAVED.id)
     assert (done.returncode, done.stderr) == (0, "")

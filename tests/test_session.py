@@ -61,6 +61,7 @@ def test_a_run_is_complete_when_every_planned_case_has_ended() -> None:
     assert run.complete
 
 
+@pytest.mark.thorough
 def test_causes_say_what_their_cases_share() -> None:
     run = session(cases=tuple(default_cases()))
     run.add(Outcome(FIRST.id, failure=FAILURE))
@@ -139,6 +140,7 @@ def test_a_results_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         open_results(tmp_path / "nowhere" / "r.jsonl", 1, Selection())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("versions", "holds"), [(">=0.7", True), ("<0.7", False)])
 def test_further_expectations_hold_for_their_versions(
     tmp_path: Path, versions: str, holds: bool

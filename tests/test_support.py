@@ -19,7 +19,7 @@ from test_verdicts import CASE, finding
 
 from conformance import __version__
 from conformance.axes import registry
-from conformance.case import all_cases, default_cases, default_formats, default_routes
+from conformance.case import all_cases, all_ids, default_cases, default_formats, default_routes
 from conformance.errors import UsageError
 from conformance.judging.expectations import active, load_expectations, packaged
 from conformance.judging.judge import judge
@@ -54,6 +54,7 @@ def committed() -> Results:
 # The committed results
 
 
+@pytest.mark.thorough
 def test_they_are_the_whole_default_run_of_this_suite(committed: Results) -> None:
     assert committed.cases.keys() == {each.id for each in default_cases()}, AGAIN
     assert committed.footer.complete
@@ -76,8 +77,9 @@ def test_they_are_from_the_pinned_versions(committed: Results) -> None:
     assert committed.header.hardware["python"].startswith("3.11.")
 
 
+@pytest.mark.thorough
 def test_they_are_as_todays_expectations_have_it(committed: Results) -> None:
-    known = load_expectations(packaged(), check_names(), all_cases().keys())
+    known = load_expectations(packaged(), check_names(), all_ids())
     declared_now = active(known, committed.header.versions)
     unexpected = [
         name
@@ -102,6 +104,7 @@ def test_they_are_small_and_name_no_folder_of_a_machine() -> None:
         assert folder not in text
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("document", tables.DOCUMENTS, ids=str)
 def test_the_documents_hold_what_the_results_say(document: Path) -> None:
     text = (ROOT / document).read_text(encoding="utf-8")
@@ -128,7 +131,7 @@ def test_those_of_other_formats_are_of_every_extra_format(others: Results) -> No
 
 @pytest.mark.thorough
 def test_they_are_as_todays_expectations_have_it_too(others: Results) -> None:
-    known = load_expectations(packaged(), check_names(), all_cases().keys())
+    known = load_expectations(packaged(), check_names(), all_ids())
     declared_now = active(known, others.header.versions)
     judged = [judge(each.outcome, declared_now) for each in others.cases.values()]
     assert [each.case for each in judged if not each.as_expected] == []

@@ -19,9 +19,11 @@ written `<0.19.dev0` and `>=0.19.dev0`: PEP 440 puts `0.19.0.dev1` neither in `<
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from fnmatch import translate
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,7 +83,15 @@ class Expectation:
 
     def about(self, case_id: str) -> bool:
         """Does one of the globs match this case, and no exception?"""
-        return _any(case_id, self.cases) and not _any(case_id, self.exceptions)
+        return self._named(case_id) is not None and self._excepted(case_id) is None
+
+    @cached_property
+    def _named(self) -> Matcher:
+        return _any(self.cases)
+
+    @cached_property
+    def _excepted(self) -> Matcher:
+        return _any(self.exceptions)
 
     @property
     def bounds(self) -> str:
@@ -102,8 +112,12 @@ class Expectation:
         )
 
 
-def _any(case_id: str, globs: Iterable[str]) -> bool:
-    return any(fnmatchcase(case_id, glob) for glob in globs)
+Matcher = Callable[[str], "re.Match[str] | None"]
+
+
+def _any(globs: Iterable[str]) -> Matcher:
+    """Return what matches the ids that one of the globs matches: asked of every case."""
+    return re.compile("|".join(map(translate, globs)) or r"(?!)").match
 
 
 def packaged() -> tuple[Traversable, ...]:

@@ -26,6 +26,7 @@ DATA = files("conformance.judging")
 MEASURED = "measured.json"
 
 
+@cache
 def expectations() -> tuple[Expectation, ...]:
     """Return what is declared, of round trips and then of golden files."""
     checks = check_names()
@@ -33,16 +34,19 @@ def expectations() -> tuple[Expectation, ...]:
     return (*own, *load_expectations([shipped(GOLDEN)], checks, None))
 
 
+@cache
 def findings() -> tuple[Shown, ...]:
     """Return what no case shows."""
     return load_findings(DATA / "findings.toml")
 
 
+@cache
 def groups() -> tuple[Group, ...]:
     """Return which expectations are one defect."""
     return load_groups(DATA / "defects.toml", [each.name for each in expectations()])
 
 
+@cache
 def workarounds() -> tuple[Workaround, ...]:
     """Return what was measured to help."""
     declared = (*expectations(), *(each.expectation for each in findings()))
