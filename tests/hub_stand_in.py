@@ -223,7 +223,7 @@ class Handler(BaseHTTPRequestHandler):
     @property
     def _here(self) -> str:
         server = cast(ThreadingHTTPServer, self.server)
-        return f"http://{server.server_name}:{server.server_port}"
+        return f"http://127.0.0.1:{server.server_port}"
 
     def _answer(self, value: Any, status: int = 200, headers: dict[str, str] | None = None) -> None:
         kind = {"Content-Type": "application/json"}

@@ -351,7 +351,7 @@ from conformance.roundtrip.outcome import Reader
 from conformance.roundtrip.workshop import Workshop
 import torchao.quantization
 
-models._CONFIG_DIRECTORIES = (Path(sys.argv[1]),)
+models._FIXTURES = (Path(sys.argv[1]),)
 case = find("flux-small.int8wo.quantize_.pickle.cpu")
 case = replace(case, subject=replace(case.subject, size=Size.FULL))
 case.scheme.resolve()
@@ -373,7 +373,8 @@ print(json.dumps({
 @pytest.mark.slow
 def test_the_bf16_model_never_exists(tmp_path: Path) -> None:
     config = {**models.model_config(PICKLE.subject), "num_single_layers": 90}
-    (tmp_path / "flux-small.json").write_text(json.dumps(config))
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "flux-small.json").write_text(json.dumps(config))
     (tmp_path / "workshop").mkdir()
     command = [sys.executable, "-c", SCRIPT, str(tmp_path)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)

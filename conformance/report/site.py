@@ -57,10 +57,8 @@ def all_pages(root: Path, results: Results) -> dict[str, str]:
     return {**moved, **pages(results)}
 
 
-MEASURED = [
-    f"{name}.md"
-    for name in ("support", "formats", "exchange", "defects", "damage", "past", "hub", "load")
-]
+_MEASURED = ("support", "formats", "exchange", "defects", "damage", "past")
+MEASURED = [f"{name}.md" for name in (*_MEASURED, "pictures", "hub", "load")]
 """The pages of what was measured."""
 
 

@@ -2,7 +2,7 @@
 
 Likeness is the peak signal to noise ratio in dB and the structural similarity, both of
 scikit-image; of a video the worst frame counts. Each scheme has a floor for both, measured on the
-tiny pipelines ([pictures.md](pictures.md)). A picture that equals the unquantized one is a finding,
+tiny pipelines (`docs/pictures.md`). A picture that equals the unquantized one is a finding,
 also where a scheme has no floor: then the pipeline did not use the quantized model.
 
 What to do: if `picture` is silent, the pipeline was already far off when it was saved. If
