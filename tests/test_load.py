@@ -99,7 +99,7 @@ def test_round_trips_are_made_in_one_process() -> None:
 
 @pytest.mark.slow
 def test_a_case_without_a_result_is_named() -> None:
-    case = "flux-tiny.int4wo-plain-int32.quantize_.pickle.cpu"
+    case = "flux-tiny.codebook4-coreml.quantize_.pickle.cpu"
     with pytest.raises(UsageError, match=rf"^{case} has no result: .*leave it out"):
         measure([case], 10, lambda _: None)
 

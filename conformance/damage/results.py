@@ -4,13 +4,11 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any
 
 from conformance import __version__
 from conformance.damage.fate import Differs, Fate, Result
-from conformance.errors import UsageError, results_unwritable
-from conformance.judging.begun import Begun, begun, go_on, require_same
+from conformance.errors import UsageError
+from conformance.judging.begun import Begun, Lines, begun, require_same
 from conformance.judging.packed import text_of
 
 KIND = "damage"
@@ -45,43 +43,16 @@ class Damage:
         return len(self.results) == sum(self.header.planned.values())
 
 
-class Writer:
+class Writer(Lines):
     """Writes each result at once."""
 
     def __init__(self, path: Path, header: Header, after: Begun | None = None) -> None:
-        """Open the file and write the header, or go on after what a run that broke off left.
-
-        Raises:
-            UsageError: the path cannot be written.
-        """
-        self._file: IO[str]
-        if after is not None:
-            self._file = go_on(path, after)
-            return
-        try:
-            self._file = path.open("w", encoding="utf-8")
-        except OSError as error:
-            raise results_unwritable(path, error) from None
-        self._line({"kind": KIND, "schema": SCHEMA, **asdict(header)})
+        """Open the file; see `Lines`."""
+        super().__init__(path, {"kind": KIND, "schema": SCHEMA, **asdict(header)}, after)
 
     def write(self, result: Result) -> None:
-        """Append a result; what is empty is left out."""
-        self._line({name: value for name, value in asdict(result).items() if value})
-
-    def _line(self, content: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(content, separators=(",", ":")) + "\n")
-        self._file.flush()
-
-    def __enter__(self) -> "Writer":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._file.close()
+        """Append a result."""
+        self.append(asdict(result))
 
 
 def read(path: Path) -> Damage:

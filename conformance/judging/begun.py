@@ -1,9 +1,10 @@
-"""What a run that was broken off left in its file of JSON lines, and going on behind it."""
+"""Files of JSON lines that are written as results come, and going on where a run broke off."""
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, TypeVar
 
 from conformance.errors import UsageError, results_unwritable
 
@@ -60,6 +61,42 @@ def go_on(path: Path, after: Begun) -> IO[str]:
         raise results_unwritable(path, error) from None
     file.seek(after.end)
     return file
+
+
+Writing = TypeVar("Writing", bound="Lines")
+
+
+class Lines:
+    """Writes JSON lines at once: a header, and a line a result."""
+
+    def __init__(self, path: Path, header: Mapping[str, Any], after: Begun | None) -> None:
+        """Open the file and write the header, or go on after what a run that broke off left.
+
+        Raises:
+            UsageError: the path cannot be written.
+        """
+        if after is not None:
+            self._file = go_on(path, after)
+            return
+        try:
+            self._file = path.open("w", encoding="utf-8")
+        except OSError as error:
+            raise results_unwritable(path, error) from None
+        self._line(header)
+
+    def append(self, result: Mapping[str, Any]) -> None:
+        """Write a result; what is empty is left out."""
+        self._line({name: value for name, value in result.items() if value})
+
+    def _line(self, content: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(content, separators=(",", ":")) + "\n")
+        self._file.flush()
+
+    def __enter__(self: Writing) -> Writing:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
 
 
 def require_same(path: Path, facts: Mapping[str, tuple[object, object]]) -> None:

@@ -180,6 +180,8 @@ def catalogue(
 ) -> tuple[Defect, ...]:
     """Put together one entry a defect, in the order of the expectations.
 
+    Within an entry its group's order counts: what most people meet comes first there.
+
     Raises:
         UsageError: a group has the name of an expectation of another defect.
     """
@@ -192,6 +194,9 @@ def catalogue(
     members: dict[str, list[Part]] = {}
     for name, part in parts.items():
         members.setdefault(of.get(name, name), []).append(part)
+    place = {name: at for group in groups for at, name in enumerate(group.expectations)}
+    for found in members.values():
+        found.sort(key=lambda part: place.get(part.expectation.name, 0))
     helping = tuple(workarounds)
     return tuple(
         Defect(name, tuple(found), tuple(each for each in helping if name in each.defects))

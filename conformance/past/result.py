@@ -6,12 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import takewhile
 from pathlib import Path
-from typing import IO, Any
 
 from conformance._compat import StrEnum
 from conformance.damage.fate import Fate, Reading, told
-from conformance.errors import UsageError, results_unwritable
-from conformance.judging.begun import Begun, begun, go_on, require_asked, require_same
+from conformance.errors import UsageError
+from conformance.judging.begun import Begun, Lines, begun, require_asked, require_same
 from conformance.past.scenes import Kind, Scene
 
 KIND = "past"
@@ -113,38 +112,17 @@ def save(path: Path, found: Pasts) -> None:
             writer.write(each)
 
 
-class Writer:
-    """Writes JSON lines at once: a header, and a line a reading; what is empty is left out."""
+class Writer(Lines):
+    """Writes each reading at once."""
 
     def __init__(self, path: Path, versions: Mapping[str, str], after: Begun | None = None) -> None:
-        """Open the file and write the header, or go on after what a run that broke off left.
-
-        Raises:
-            UsageError: the path cannot be written.
-        """
-        self._file: IO[str]
-        if after is not None:
-            self._file = go_on(path, after)
-            return
-        try:
-            self._file = path.open("w", encoding="utf-8")
-        except OSError as error:
-            raise results_unwritable(path, error) from None
-        self._line({"kind": KIND, "schema": SCHEMA, "versions": dict(versions)})
+        """Open the file; see `Lines`."""
+        header = {"kind": KIND, "schema": SCHEMA, "versions": dict(versions)}
+        super().__init__(path, header, after)
 
     def write(self, past: Past) -> None:
         """Append a reading."""
-        self._line({name: value for name, value in asdict(past).items() if value})
-
-    def _line(self, content: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(content, separators=(",", ":")) + "\n")
-        self._file.flush()
-
-    def __enter__(self) -> "Writer":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
+        self.append(asdict(past))
 
 
 def read(path: Path) -> Pasts:
