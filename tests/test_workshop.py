@@ -19,16 +19,9 @@ from conformance.roundtrip.facts import ModelFacts
 from conformance.roundtrip.ladder import HarnessError, Ladder, NoResultError
 from conformance.roundtrip.observe import observe_tensors, tensor_facts
 from conformance.roundtrip.outcome import NoResultKind, Reader
+from conformance.roundtrip.possible import how_far, require_device, require_memory
 from conformance.roundtrip.run import write_and_verify
-from conformance.roundtrip.workshop import (
-    Workshop,
-    how_far,
-    not_vacuous,
-    require_device,
-    require_memory,
-    shard_limit,
-    twice,
-)
+from conformance.roundtrip.workshop import Workshop, not_vacuous, shard_limit, twice
 
 pytestmark = pytest.mark.thorough
 

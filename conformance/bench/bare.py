@@ -19,9 +19,9 @@ from conformance.axes import models
 from conformance.axes.base import Quantized
 from conformance.case import Case, default_cases, select
 from conformance.roundtrip import preload
+from conformance.roundtrip.possible import how_far
 from conformance.roundtrip.quiet import quietly
 from conformance.roundtrip.verify import load
-from conformance.roundtrip.workshop import how_far
 
 
 def main(calls: str, globs: Iterable[str]) -> None:

@@ -133,8 +133,8 @@ def rates(scheme: str, device: Device, place: Path, count: int) -> Rates:
     Raises:
         UnavailableError: the scheme cannot be measured here.
     """
+    from conformance.roundtrip.possible import how_far, require_device
     from conformance.roundtrip.streamed import at_large
-    from conformance.roundtrip.workshop import how_far, require_device
 
     require_device(device)
     found = registry.schemes()[scheme]

@@ -20,11 +20,12 @@ from conformance.roundtrip.outcome import (
     Reader,
     Stage,
 )
+from conformance.roundtrip.possible import how_far, require_device
 from conformance.roundtrip.ratios import reading_ratios, writing_ratios
 from conformance.roundtrip.record import Record
 from conformance.roundtrip.streamed import at_large, is_streamed
 from conformance.roundtrip.verify import read, resave, unread, verify
-from conformance.roundtrip.workshop import Workshop, how_far, require_device
+from conformance.roundtrip.workshop import Workshop
 from conformance.roundtrip.write import CHECKPOINT, write
 
 Announce = Callable[[Stage | Progress], None]

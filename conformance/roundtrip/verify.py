@@ -26,8 +26,9 @@ from conformance.roundtrip.observe import leaves_of, named_tensors, observe
 from conformance.roundtrip.oracle import difference, oracle_tensor
 from conformance.roundtrip.outcome import Finding, Stage
 from conformance.roundtrip.pictures import draw_twice, keep_pictures, likeness, picture_facts
+from conformance.roundtrip.possible import how_far
 from conformance.roundtrip.record import PIPELINE, Output, Record
-from conformance.roundtrip.workshop import how_far, output_facts, shard_limit, twice
+from conformance.roundtrip.workshop import output_facts, shard_limit, twice
 from conformance.roundtrip.write import CHECKPOINT, read_config
 
 OTHER_SEED = 1

@@ -44,7 +44,7 @@ def resolve_all() -> None:
 
     Otherwise what a writer can do would depend on the cases that it had before.
     """
-    from conformance.roundtrip.workshop import availability
+    from conformance.roundtrip.possible import availability
 
     for scheme in registry.schemes().values():
         with suppress(Exception):  # a case of this scheme will say what is wrong
@@ -79,7 +79,7 @@ def prober(connection: Connection, log: str) -> None:
     with at_work(Path(log)):
         if not libraries_import(connection):
             return
-        from conformance.roundtrip.workshop import availability
+        from conformance.roundtrip.possible import availability
 
         connection.send(
             {

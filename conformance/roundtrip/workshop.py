@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import torch
 
 from conformance.axes import models
-from conformance.axes.base import Device, Format, Quantization, Quantized, Scheme, Subject
+from conformance.axes.base import Device, Format, Quantization, Quantized, Subject
 from conformance.case import Case
 from conformance.errors import UnavailableError
 from conformance.roundtrip.budget import budget, require_room
@@ -24,11 +24,9 @@ from conformance.roundtrip.ladder import HarnessError, Ladder, ours
 from conformance.roundtrip.observe import digest, named_tensors, observe, plain
 from conformance.roundtrip.oracle import save_oracle
 from conformance.roundtrip.outcome import Stage
+from conformance.roundtrip.possible import how_far, require_device, require_memory
 from conformance.roundtrip.record import Output
 from conformance.roundtrip.streamed import Reference, StreamedBase, is_streamed
-
-BYTES_PER_PARAMETER = 6
-"""Memory for the bf16 model, a bf16 copy that is quantized, and the model that is loaded back."""
 
 
 @dataclass
@@ -315,55 +313,10 @@ def pictures_of(base: AnyBase, made: Held) -> dict[str, torch.Tensor]:
     return {"picture:reference": drawn.picture, "picture:quantized": picture}
 
 
-def require_device(device: Device) -> None:
-    """Raise UnavailableError where there is no such device."""
-    if device is Device.CUDA and not torch.cuda.is_available():
-        raise UnavailableError("no CUDA")
-
-
-def require_memory(subject: Subject) -> None:
-    """Raise UnavailableError where the models of a case would not fit into memory."""
-    import psutil
-
-    needed = subject.parameters * BYTES_PER_PARAMETER
-    available = psutil.virtual_memory().available
-    if needed > available:
-        raise UnavailableError(
-            f"needs {needed / 2**30:.1f} GiB of memory, {available / 2**30:.1f} GiB are available"
-        )
-
-
 def require_targets(case: Case, base: AnyBase) -> None:
     """Raise UnavailableError where the scheme can divide no layer of the model."""
     if not any(case.scheme.covers(shape) for shape in base.linears.values()):
         raise UnavailableError("the scheme's blocks divide no Linear of this model")
-
-
-def how_far(scheme: Scheme, device: Device) -> tuple[Any, str]:
-    """Return the storage builder if one is needed, and why the output cannot be judged.
-
-    Raises:
-        UnavailableError: neither quantizing nor building the storage is possible here.
-    """
-    missing = scheme.quantizing.missing(device)
-    if missing is None:
-        return None, scheme.kernel.missing(device) or ""
-    if scheme.storage is None:
-        raise UnavailableError(missing)
-    return scheme.storage, missing
-
-
-def availability(scheme: Scheme, device: Device) -> str:
-    """Say what a case of this scheme can give here: `runs`, or why it cannot give everything."""
-    try:
-        require_device(device.writer)
-        require_device(device.reader)
-        scheme.resolve()
-        _, storage_only = how_far(scheme, device.writer)
-        storage_only = storage_only or scheme.kernel.missing(device.reader) or ""
-    except UnavailableError as error:
-        return f"no result: {error}"
-    return f"storage only: {storage_only}" if storage_only else "runs"
 
 
 def twice(model: Any, inputs: Mapping[str, Any]) -> torch.Tensor:
