@@ -17,54 +17,44 @@ from conformance.axes.base import Device, Format
 from conformance.axes.files import read_safetensors, read_torch
 from conformance.axes.pretrained import extra, from_pretrained, pair, recipe
 
-Load = Callable[[Any, Mapping[str, Any], Path, Device, Mapping[str, Any]], Any]
-"""A format's load, with the arguments of `from_pretrained` behind it."""
+
+@dataclass(frozen=True)
+class Asked:
+    """What a reader is asked for: the arguments of a format's load, and of `from_pretrained`."""
+
+    model_class: Any
+    config: Mapping[str, Any]
+    directory: Path
+    device: Device
+    options: Mapping[str, Any]
+
+    def load(self, **more: Any) -> Any:
+        """Load with the options, and with these beside them or in their place."""
+        options = {**self.options, **more}
+        return from_pretrained(
+            self.model_class, self.config, self.directory, self.device, options=options
+        )
 
 
-def by_options(
-    model_class: Any,
-    config: Mapping[str, Any],
-    directory: Path,
-    device: Device,
-    options: Mapping[str, Any],
-) -> Any:
+def by_options(asked: Asked) -> Any:
     """Load with these arguments and do nothing else."""
-    return from_pretrained(model_class, config, directory, device, options=options)
+    return asked.load()
 
 
-def with_another_quantization(
-    model_class: Any,
-    config: Mapping[str, Any],
-    directory: Path,
-    device: Device,
-    options: Mapping[str, Any],
-    *,
-    skipped: list[str] | None = None,
-) -> Any:
+def with_another_quantization(asked: Asked, *, skipped: list[str] | None = None) -> Any:
     """Ask for float8 weights, whatever is in the files."""
     from diffusers import TorchAoConfig
     from torchao.quantization import Float8WeightOnlyConfig
 
     other = TorchAoConfig(Float8WeightOnlyConfig(), modules_to_not_convert=skipped)
-    given = {**options, "quantization_config": other}
-    return by_options(model_class, config, directory, device, given)
+    return asked.load(quantization_config=other)
 
 
-def on_disk(
-    model_class: Any,
-    config: Mapping[str, Any],
-    directory: Path,
-    device: Device,
-    options: Mapping[str, Any],
-) -> Any:
+def on_disk(asked: Asked) -> Any:
     """Leave the output layer on disk until it is called."""
-    folder = tempfile.mkdtemp(prefix="offload-", dir=directory.parent)
-    given = {
-        **options,
-        "device_map": {"": str(device), "proj_out": "disk"},
-        "offload_folder": folder,
-    }
-    return by_options(model_class, config, directory, device, given)
+    folder = tempfile.mkdtemp(prefix="offload-", dir=asked.directory.parent)
+    places = {"": str(asked.device), "proj_out": "disk"}
+    return asked.load(device_map=places, offload_folder=folder)
 
 
 @contextmanager
@@ -77,60 +67,36 @@ def _set(owner: Any, name: str, value: Any) -> Iterator[None]:
         setattr(owner, name, before)
 
 
-def in_parallel(
-    model_class: Any,
-    config: Mapping[str, Any],
-    directory: Path,
-    device: Device,
-    options: Mapping[str, Any],
-) -> Any:
+def in_parallel(asked: Asked) -> Any:
     """Load shards at once, as with `HF_ENABLE_PARALLEL_LOADING=1`, which is read at import."""
     from diffusers.models import modeling_utils
 
     with _set(modeling_utils, "HF_ENABLE_PARALLEL_LOADING", value=True):
-        return by_options(model_class, config, directory, device, options)
+        return asked.load()
 
 
-def keeping_fp32(
-    model_class: Any,
-    config: Mapping[str, Any],
-    directory: Path,
-    device: Device,
-    options: Mapping[str, Any],
-) -> Any:
+def keeping_fp32(asked: Asked) -> Any:
     """Load a class that keeps its output layer in float32."""
-    with _set(model_class, "_keep_in_fp32_modules", ["proj_out"]):
-        return by_options(model_class, config, directory, device, options)
+    with _set(asked.model_class, "_keep_in_fp32_modules", ["proj_out"]):
+        return asked.load()
 
 
-def group_offloaded(
-    model_class: Any,
-    config: Mapping[str, Any],
-    directory: Path,
-    device: Device,
-    options: Mapping[str, Any],
-) -> Any:
+def group_offloaded(asked: Asked) -> Any:
     """Load, then let groups of layers come and go."""
     import torch
 
-    model = by_options(model_class, config, directory, device, options)
-    model.enable_group_offload(torch.device(str(device)), offload_type="leaf_level")
+    model = asked.load()
+    model.enable_group_offload(torch.device(str(asked.device)), offload_type="leaf_level")
     return model
 
 
-def trained(
-    model_class: Any,
-    config: Mapping[str, Any],
-    directory: Path,
-    device: Device,
-    options: Mapping[str, Any],
-) -> Any:
+def trained(asked: Asked) -> Any:
     """Train one step on one model, which must change it, and return another one untouched."""
     import torch
 
-    pupil, model = (by_options(model_class, config, directory, device, options) for _ in range(2))
+    pupil, model = asked.load(), asked.load()
     named = {each.family.model_class: each.family for each in registry.subjects().values()}
-    inputs = named[model_class.__name__].inputs(config, 0)
+    inputs = named[asked.model_class.__name__].inputs(asked.config, 0)
     biases = [value for name, value in pupil.named_parameters() if name.endswith(".bias")]
     before = [value.detach().clone() for value in biases]
     optimizer = torch.optim.SGD(biases, lr=1.0)
@@ -149,7 +115,7 @@ class Way:
     name: str
     what: str
     """What differs from the recipe."""
-    load: Load = by_options
+    load: Callable[[Asked], Any] = by_options
     options: Mapping[str, Any] = field(default_factory=dict)
     """Arguments beside those of the recipe, or in their place."""
     without: tuple[str, ...] = ()
@@ -202,7 +168,7 @@ def _format(way: Way, *, safetensors: bool) -> Format:
 
 def _read(written: Format, way: Way, options: Mapping[str, Any]) -> Format:
     def load(model_class: Any, config: Mapping[str, Any], directory: Path, device: Device) -> Any:
-        return way.load(model_class, config, directory, device, options)
+        return way.load(Asked(model_class, config, directory, device, options))
 
     return replace(
         written,
