@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from shell_entries import Ended, run_entry
 
 from conformance.versions.suite_wheel import declared, zipped
 
@@ -42,16 +43,6 @@ def main():
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How the shell entry ended, and what it called."""
-
-    code: int
-    stdout: str
-    stderr: str
-    calls: list[list[str]]
-
-
-@dataclass(frozen=True)
 class Place:
     """A directory to stand in, with a stand-in for the command beside it."""
 
@@ -60,16 +51,8 @@ class Place:
     variables: Mapping[str, str]
 
     def run(self, *arguments: str, **variables: str) -> Ended:
-        done = subprocess.run(
-            ["bash", str(GATE), *arguments],
-            cwd=self.here,
-            env={**self.variables, **variables},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        calls = self.calls.read_text().splitlines() if self.calls.exists() else []
-        return Ended(done.returncode, done.stdout, done.stderr, [json.loads(c) for c in calls])
+        given = {**self.variables, **variables}
+        return run_entry(["bash", str(GATE), *arguments], self.here, given, self.calls)
 
     def gate(self, *arguments: str, **variables: str) -> Ended:
         both = ("--installed", "--baseline", OLD, "--candidate", NEW)

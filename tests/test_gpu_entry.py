@@ -2,13 +2,13 @@
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from shell_entries import Ended, run_entry
 
 ROOT = Path(__file__).parents[1]
 ENTRY = ROOT / "ci" / "gpu.sh"
@@ -46,16 +46,6 @@ esac
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How the entry ended, and what it called."""
-
-    code: int
-    stdout: str
-    stderr: str
-    calls: list[list[str]]
-
-
-@dataclass(frozen=True)
 class Machine:
     """A directory to stand in, with stand-ins beside it."""
 
@@ -65,16 +55,8 @@ class Machine:
     def run(self, *arguments: str, **variables: str) -> Ended:
         calls = self.place / "calls"
         calls.write_text("")
-        done = subprocess.run(
-            [ENTRY, *arguments],
-            cwd=self.place,
-            env={**self.variables, "CALLS": str(calls), **variables},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        lines = calls.read_text().splitlines()
-        return Ended(done.returncode, done.stdout, done.stderr, [json.loads(e) for e in lines])
+        given = {**self.variables, "CALLS": str(calls), **variables}
+        return run_entry([str(ENTRY), *arguments], self.place, given, calls)
 
 
 def executable(path: Path, text: str) -> None:

@@ -39,16 +39,7 @@ def writer(connection: Connection, place: str) -> None:
                 work = partial(pusher.fail, Trouble(name), repository)
             else:
                 work = partial(pusher.push, scene, repository, Path(target))
-            connection.send(raised(work))
-
-
-def raised(work: Callable[[], None]) -> str:
-    """Do it, and return what it raised."""
-    try:
-        work()
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is an answer
-        return f"{type(error).__name__}: {error}"
-    return ""
+            connection.send(worker.raised(work))
 
 
 class Pusher:

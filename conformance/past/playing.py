@@ -50,20 +50,11 @@ def player(connection: Connection, place: str) -> None:
             stage.stop()
             if len(request) == 3:
                 what, form, target = request
-                connection.send(raised(lambda: stage.save(what, form, Path(target))))  # noqa: B023
+                connection.send(worker.raised(lambda: stage.save(what, form, Path(target))))  # noqa: B023
             else:
                 scene, target = by_id[request[0]], Path(request[1])
-                connection.send(raised(lambda: scene.play(stage, target)))  # noqa: B023
+                connection.send(worker.raised(lambda: scene.play(stage, target)))  # noqa: B023
         stage.stop()
-
-
-def raised(work: Callable[[], None]) -> str:
-    """Do it, and return what it raised."""
-    try:
-        work()
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is an answer
-        return f"{type(error).__name__}: {error}"
-    return ""
 
 
 class InterruptedSave(Exception):  # noqa: N818 - nothing went wrong: it was meant to be
@@ -123,7 +114,7 @@ class Models:
         """Save the new and the old content at the same time."""
         self._model(NEW), self._model(OLD)
         children = [forked(partial(self.save, each, form, directory)) for each in (OLD, NEW)]
-        problems = [raised(partial(ended, each)) for each in children]
+        problems = [worker.raised(partial(ended, each)) for each in children]
         if any(problems):
             raise InterruptedSave("one of two saves failed")
 

@@ -114,6 +114,15 @@ def answer(
     connection.send(outcome.to_json())
 
 
+def raised(work: Callable[[], None]) -> str:
+    """Do it, and return what it raised; an empty text for nothing."""
+    try:
+        work()
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is an answer
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
 @contextmanager
 def at_work(log: Path) -> Iterator[None]:
     """Leave Ctrl-C to the engine, and write crashes and library chatter to `log`."""
