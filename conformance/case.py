@@ -11,6 +11,7 @@ from conformance.axes.base import Device, Format, Route, Scheme, Size, Subject
 from conformance.errors import UsageError
 
 EXTRA = "extra"
+AHEAD = "ahead"
 
 
 @dataclass(frozen=True)
@@ -43,15 +44,15 @@ class Case:
 
     @property
     def markers(self) -> tuple[str, ...]:
-        """The pytest markers of this case: its size, its device, its family, and `extra`."""
+        """The pytest markers of this case: size, device, family, and why it is extra."""
         device = "cpu" if self.device is Device.CPU else "gpu"
-        extra = (EXTRA,) if self.extra else ()
+        extra = (AHEAD,) if self.format.ahead else (EXTRA,) if self.extra else ()
         return (str(self.subject.size), device, self.subject.family.name, *extra)
 
     @property
     def extra(self) -> bool:
         """Is it one of those that run only when they are asked for?"""
-        return self.format.extra or self.subject.family.extra
+        return not self.format.usual or self.subject.family.extra
 
 
 def enumerate_cases(

@@ -5,7 +5,7 @@ from difflib import get_close_matches
 
 from conformance.axes import registry
 from conformance.axes.base import Device, Size
-from conformance.case import EXTRA, Case, enumerate_cases, select
+from conformance.case import AHEAD, EXTRA, Case, enumerate_cases, select
 from conformance.errors import UsageError
 from conformance.shard import Shard
 
@@ -27,6 +27,7 @@ def described_markers() -> dict[str, str]:
         "cpu": "cases on CPU",
         GPU: "cases on a CUDA device",
         EXTRA: "formats and families that run only when they are asked for",
+        AHEAD: "formats that export or compile ahead of time, only when they are asked for",
     }
     described |= {each.family.name: "a model family" for each in registry.subjects().values()}
     for axis in (registry.schemes(), registry.routes(), registry.formats()):
@@ -38,8 +39,8 @@ def candidates(globs: Iterable[str], words: Collection[str]) -> list[Case]:
     """Return the cases that globs name, see `select`; without any, tiny models on CPU.
 
     Other sizes, CUDA, and what is extra come in beside them when `words` name them: an extra case
-    by `extra`, its format or its family. Whoever asks filters: `small` stands in `small and flux`,
-    and in `not small`, too.
+    by `extra` or `ahead`, its format or its family. Whoever asks filters: `small` stands in
+    `small and flux`, and in `not small`, too.
 
     Raises:
         UsageError: a glob matches nothing.
@@ -55,15 +56,16 @@ def candidates(globs: Iterable[str], words: Collection[str]) -> list[Case]:
 
 def _extra_words() -> set[str]:
     """Every word that asks for something extra."""
-    forms = (each.name for each in registry.formats().values() if each.extra)
+    forms = (each.name for each in registry.formats().values() if not each.usual)
     families = (s.family.name for s in registry.subjects().values() if s.family.extra)
-    return {EXTRA, *forms, *families}
+    return {EXTRA, AHEAD, *forms, *families}
 
 
 def _asked(case: Case, words: Collection[str]) -> bool:
     if not case.extra:
         return True
-    return any(word in words for word in (EXTRA, case.format.name, case.subject.family.name))
+    name = case.subject.family.name if case.format.usual else case.format.name
+    return name in words or case.markers[-1] in words
 
 
 def chosen(globs: Iterable[str], markers: Collection[str]) -> list[Case]:

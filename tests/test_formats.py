@@ -57,8 +57,10 @@ def test_what_executes_nothing_may_be_read_by_anybody() -> None:
     require_inert(each for each in all_cases().values() if not each.format.executes)
 
 
-def test_one_format_alone_executes() -> None:
-    assert [each.name for each in registry.formats().values() if each.executes] == ["module"]
+def test_one_format_executes_and_what_is_exported_or_compiled_ahead() -> None:
+    found = [each.name for each in registry.formats().values() if each.executes]
+    packages = ["aoti", "aoti-outside", "aoti-unfilled"]
+    assert found == ["export", "export-strict", "module", *packages]
 
 
 def test_readers_of_extra_formats_are_not_shared() -> None:

@@ -127,7 +127,7 @@ IDENTITIES = [
         ("flux-tiny", "float8wo"),
     )
     for route, form in product(*ways_of(registry.subjects()[subject]))
-    if not form.extra
+    if form.usual
 ]
 
 

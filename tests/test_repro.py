@@ -33,7 +33,14 @@ from conformance.axes.source import source
 from conformance.case import all_cases, default_cases, find
 from conformance.errors import UsageError
 from conformance.report.repro.body import recognised
-from conformance.report.repro.defect import DRAWN, Defect, Found, Raised, is_scripted
+from conformance.report.repro.defect import (
+    DRAWN,
+    UNSCRIPTED,
+    Defect,
+    Found,
+    Raised,
+    is_scripted,
+)
 from conformance.report.repro.looks import LOOKS
 from conformance.report.repro.parts import requirements
 from conformance.report.repro.plan import Repro
@@ -105,8 +112,8 @@ def test_so_are_those_of_every_stage(stage: Stage) -> None:
 
 
 def test_every_check_has_a_look() -> None:
-    assert LOOKS.keys() | DRAWN == check_names()
-    assert not LOOKS.keys() & DRAWN
+    assert LOOKS.keys() | UNSCRIPTED == check_names()
+    assert not LOOKS.keys() & UNSCRIPTED
 
 
 # Of whole pipelines.

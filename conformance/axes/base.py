@@ -378,6 +378,13 @@ class Format:
     """The schemes that cases combine it with; None for all of them."""
     extra: bool = False
     """Its cases run when globs or markers ask for them, not by default."""
+    ahead: bool = False
+    """Likewise, by a marker of its own: it exports or compiles, which takes minutes in all."""
+    prepare: Callable[[Any], Any] | None = None
+    """Makes of the quantized model what is saved and called, as `torch.compile` does. Its output
+    must come back bit for bit, and be nearly that of the model; None for the model itself."""
+    not_asked: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Checks that mean nothing for it, each with the reason."""
     refills: bool = False
     """Its load gets a model in place of the class: quantized alike, with other weights, which the
     checkpoint is read into."""
@@ -398,6 +405,11 @@ class Format:
     """
     script: FormatScript | None = None
     """The same as lines of a repro."""
+
+    @property
+    def usual(self) -> bool:
+        """Does it run without being asked for?"""
+        return not (self.extra or self.ahead)
 
     @property
     def whole(self) -> bool:

@@ -112,7 +112,7 @@ def _tensors(path: Path) -> Iterator[Piece]:
             if not 0 <= first <= last:
                 raise ValueError(f"{path.name}: {name} reaches from {first} to {last}")
             file.seek(start + first)
-            content = _digest(file, last - first)
+            content = digest_of(file, last - first)
             kind = f"{entry['dtype']}{entry['shape']}"
             yield Piece(f"{path.name}/{name}", last - first, f"{kind}:{content}")
 
@@ -139,17 +139,17 @@ def torch_pieces(path: Path) -> Iterator[Piece]:
         ValueError: the archive is damaged, or an entry is compressed, as a bomb is.
     """
     with readable(path), zipfile.ZipFile(path) as archive:
-        for each in _storages(archive):
+        for each in storages(archive):
             yield Piece(f"{path.name}/{each.name}", each.bytes, each.digest)
 
 
-def _storages(archive: zipfile.ZipFile) -> Iterator[Piece]:
+def storages(archive: zipfile.ZipFile) -> Iterator[Piece]:
     """Yield the storages of one archive, by the name that they have in it."""
     for entry in archive.infolist():
         inside = entry.filename.partition("/")[2]
         if inside.startswith("data/"):
-            with _stored(archive, entry) as file:
-                yield Piece(inside, entry.file_size, _digest(file, entry.file_size))
+            with stored(archive, entry) as file:
+                yield Piece(inside, entry.file_size, digest_of(file, entry.file_size))
 
 
 def torch_globals(path: Path) -> str:
@@ -159,16 +159,17 @@ def torch_globals(path: Path) -> str:
         ValueError: see `torch_pieces`.
     """
     with readable(path), zipfile.ZipFile(path) as archive:
-        return _named_in(archive)
+        return globals_in(archive)
 
 
-def _named_in(archive: zipfile.ZipFile) -> str:
+def globals_in(archive: zipfile.ZipFile) -> str:
+    """Return the classes and functions that the pickles of one archive name."""
     pickles = [each for each in archive.infolist() if each.filename.endswith("/data.pkl")]
     named = (name for each in pickles for name in _globals(_all(archive, each)))
     return " ".join(sorted(set(named)))
 
 
-def _digest(file: IO[bytes], length: int) -> str:
+def digest_of(file: IO[bytes], length: int) -> str:
     """Return the 128-bit xxh3 of the next bytes, read in parts that stay in a processor's cache."""
     running = xxhash.xxh3_128()
     while length and (part := file.read(min(PART, length))):
@@ -178,11 +179,11 @@ def _digest(file: IO[bytes], length: int) -> str:
 
 
 def _all(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
-    with _stored(archive, entry) as file:
+    with stored(archive, entry) as file:
         return file.read()
 
 
-def _stored(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> IO[bytes]:
+def stored(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> IO[bytes]:
     """Open an entry that is as long as it says; reading all of it looks at its checksum, too."""
     if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
         raise ValueError(f"{entry.filename} is compressed, which torch.save never does")
@@ -235,9 +236,9 @@ def read_dcp(directory: Path) -> Contents:
         for number, archive in enumerate(_archives(path)):
             pieces += (
                 Piece(f"{path.name}/{number}/{each.name}", each.bytes, each.digest)
-                for each in _storages(archive)
+                for each in storages(archive)
             )
-            notes[f"{path.name}/{number}#globals"] = _named_in(archive)
+            notes[f"{path.name}/{number}#globals"] = globals_in(archive)
     return Contents(tuple(pieces), notes)
 
 

@@ -180,11 +180,16 @@ def forward(model: Any, arguments: Mapping[str, Any]) -> Any:
     """Run the model without gradients on inputs moved to its device; return the sample tensor."""
     import torch
 
-    moved = {name: _to(value, model.device) for name, value in arguments.items()}
     with torch.no_grad():
-        sample = model(**moved, return_dict=False)[0]
+        sample = model(**call_of(model, arguments))[0]
     # A class that takes its samples in a list gives a list; the inputs are one sample.
     return sample[0] if isinstance(sample, list) else sample
+
+
+def call_of(model: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keyword arguments that the model is called with, on its device."""
+    moved = {name: _to(value, model.device) for name, value in arguments.items()}
+    return {**moved, "return_dict": False}
 
 
 def _to(value: Any, device: Any) -> Any:

@@ -1,9 +1,10 @@
-"""The tables of README.md, docs/support.md and docs/formats.md, made from committed results.
+"""The tables of README.md and of pages in docs/, made from committed results.
 
     python -m conformance.report.tables            # write the tables anew
     python -m conformance.report.tables RESULTS    # keep the results of a run, then the tables
 
-A run of the default cases is kept beside one of extra formats (`conformance run -m extra`).
+A run of the default cases is kept beside one of extra formats (`conformance run -m extra`) and one
+of those that compile ahead (`conformance run -m ahead`).
 
 Only what stands between `<!-- NAME -->` and `<!-- /NAME -->` is written.
 """
@@ -14,11 +15,12 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from conformance.axes import registry
-from conformance.case import default_routes, find
+from conformance.case import Case, default_routes, find
 from conformance.errors import UsageError
 from conformance.judging.packed import packed
 from conformance.judging.results import Results, read_results
 from conformance.judging.verdicts import Verdict
+from conformance.report import ahead
 from conformance.report.formats import what_came_back, what_they_are, without_result
 from conformance.report.support import (
     BEHIND,
@@ -36,13 +38,18 @@ COMMITTED = Path("docs/results/default.jsonl.xz")
 """The default run: tiny models on CPU with the versions of `ci/constraints.txt`."""
 EXTRA = Path("docs/results/formats.jsonl.xz")
 """A run of extra formats, on the same machine and versions."""
+AHEAD = Path("docs/results/ahead.jsonl.xz")
+"""A run of formats that export or compile, likewise."""
 DOCUMENTS: Mapping[Path, Path] = {
     Path("README.md"): COMMITTED,
     Path("docs/support.md"): COMMITTED,
     Path("docs/formats.md"): EXTRA,
+    Path("docs/ahead.md"): AHEAD,
 }
 """Document -> the results that its tables are made from."""
-REGION = re.compile(r"<!-- (?P<name>(support|formats)-[\w-]+) -->.*?<!-- /(?P=name) -->", re.DOTALL)
+REGION = re.compile(
+    r"<!-- (?P<name>(support|formats|ahead)-[\w-]+) -->.*?<!-- /(?P=name) -->", re.DOTALL
+)
 
 WORDS: Mapping[Verdict, str] = {
     Verdict.CORRUPT: "loads, silently, to something else",
@@ -62,7 +69,7 @@ def _counts(support: Support) -> list[str]:
 def _compact(support: Support) -> list[str]:
     routes = " / ".join(f"`{name}`" for name in default_routes())
     missing = sum(1 for scheme in registry.schemes() if not support.measured(scheme))
-    forms = sum(not (each.extra or each.whole) for each in registry.formats().values())
+    forms = sum(each.usual and not each.whole for each in registry.formats().values())
     told = (
         f"{missing} of {len(registry.schemes())} schemes and {forms - len(support.formats())} "
         f"of {forms} formats were not measured."
@@ -88,6 +95,10 @@ REGIONS: Mapping[str, Callable[[Support], list[str]]] = {
     "formats-list": what_they_are,
     "formats-table": what_came_back,
     "formats-without-result": without_result,
+    "ahead-counts": _counts,
+    "ahead-list": ahead.what_they_are,
+    "ahead-table": ahead.what_came_back,
+    "ahead-without-result": without_result,
 }
 
 
@@ -132,11 +143,18 @@ def keep(results: Path, root: Path = ROOT) -> Path:
             f"{found.header.planned - found.tally.cases} not run, "
             f"{len(found.footer.unused)} expectations unused; mend that first"
         )
-    extra = all(find(name).extra for name in found.cases)
-    path = root / (EXTRA if extra else COMMITTED)
+    path = root / _place(map(find, found.cases))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(packed(results.read_text(encoding="utf-8")))
     return path
+
+
+def _place(cases: Iterable[Case]) -> Path:
+    """Return where the results of these cases are kept."""
+    found = list(cases)
+    if all(case.format.ahead for case in found):
+        return AHEAD
+    return EXTRA if all(case.extra for case in found) else COMMITTED
 
 
 def main(arguments: Iterable[str], root: Path = ROOT) -> list[Path]:

@@ -67,9 +67,9 @@ def patience(case: Case) -> float:
 def loaded_alike(case: Case) -> str:
     """Say which cases a reader may read one after the other, whatever it imported for the first.
 
-    What an extra format imports is its own: another one might not have.
+    What a format imports that is not usual is its own: another one might not have.
     """
-    loader = case.format.name if case.format.extra else case.format.has_config
+    loader = case.format.has_config if case.format.usual else case.format.name
     return f"{case.quantized}.{loader}"
 
 

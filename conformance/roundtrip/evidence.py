@@ -32,6 +32,18 @@ class Resaved:
 
 
 @dataclass(frozen=True)
+class Closeness:
+    """How close the output of what was compiled is to outputs of models that were not."""
+
+    cosine: float
+    """To that of the quantized model."""
+    sqnr: float
+    """To that of the quantized model, in dB; infinite for equal outputs."""
+    unquantized: float
+    """To that of the unquantized model, in dB."""
+
+
+@dataclass(frozen=True)
 class Evidence:
     """The record, and what is known of one reading of the checkpoint."""
 
@@ -49,6 +61,8 @@ class Evidence:
     output: Output | None = None
     sqnr: float | None = None
     """Of the reloaded model's output against the unquantized model's, in dB."""
+    eager: Closeness | None = None
+    """Of the reloaded model's output; None where nothing was compiled."""
     pictures: tuple[Output, ...] = ()
     """The frames that the pipeline drew with the reloaded model."""
     likeness: Likeness | None = None

@@ -15,9 +15,9 @@ from conformance.axes.base import Quantized
 from conformance.case import Case
 from conformance.roundtrip import checks
 from conformance.roundtrip.calls import calling
-from conformance.roundtrip.closeness import sqnr
+from conformance.roundtrip.closeness import cosine, sqnr
 from conformance.roundtrip.drawing import handed
-from conformance.roundtrip.evidence import Evidence, Resaved, Side
+from conformance.roundtrip.evidence import Closeness, Evidence, Resaved, Side
 from conformance.roundtrip.facts import ModelFacts
 from conformance.roundtrip.footprint import mapped_since
 from conformance.roundtrip.held import Held, held
@@ -131,6 +131,8 @@ def verify(case: Case, directory: Path, ladder: Ladder, got: Held, record: Recor
 def _measures(evidence: Evidence) -> dict[str, float]:
     alike = evidence.likeness
     numbers = {} if evidence.sqnr is None else {"sqnr_db": evidence.sqnr}
+    if (eager := evidence.eager) is not None:
+        numbers |= {"eager_cosine": eager.cosine, "eager_sqnr_db": eager.sqnr}
     return numbers | ({} if alike is None else {"psnr_db": alike.psnr, "ssim": alike.ssim})
 
 
@@ -155,13 +157,19 @@ def with_output(evidence: Evidence, case: Case, directory: Path, model: Any) -> 
         # A difference counts only if the model agrees with itself.
         output = twice(model, inputs)
     reference = oracle_tensor(directory, "output:reference", output)
+    eager = oracle_tensor(directory, "output:quantized", output) if case.format.prepare else None
     return replace(
         evidence,
         # Another device computes otherwise: there the distance to the unquantized model counts.
         output=None if crossed else output_facts(output),
         sqnr=None if reference is None else sqnr(reference, output),
+        eager=None if eager is None else _closeness(reference, eager, output),
         explain=lambda path: explain(directory, model, output, path),
     )
+
+
+def _closeness(reference: Any, eager: Any, output: Any) -> Closeness:
+    return Closeness(cosine(eager, output), sqnr(eager, output), sqnr(reference, output))
 
 
 def with_picture(evidence: Evidence, case: Case, directory: Path, got: Held) -> Evidence:
@@ -219,6 +227,8 @@ def resave(case: Case, directory: Path, ladder: Ladder, got: Held, record: Recor
     Raises:
         BrokenError: a later save or load failed.
     """
+    if "resave" in case.format.not_asked:
+        return []
     with ladder.stage(Stage.RESAVE):
         rounds = tuple(_rounds(case, directory, got, record))
     return checks.ask(Evidence(case=case, record=record, resaved=rounds), Side.RESAVER)

@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from conformance.axes.base import Format
 from conformance.axes.files import Contents
 from conformance.case import Case
 from conformance.environment import observed_versions
@@ -22,7 +23,7 @@ from conformance.roundtrip.footprint import read_since, size_of
 from conformance.roundtrip.ladder import HarnessError, Ladder, file_sizes, ours
 from conformance.roundtrip.outcome import Finding, Stage
 from conformance.roundtrip.pictures import picture_facts
-from conformance.roundtrip.record import ORACLE, PIPELINE, Record
+from conformance.roundtrip.record import ORACLE, PIPELINE, Output, Record
 from conformance.roundtrip.workshop import Product, Workshop, output_facts, shard_limit
 
 CHECKPOINT = "checkpoint"
@@ -74,16 +75,29 @@ def write(case: Case, workshop: Workshop, directory: Path, ladder: Ladder) -> Wr
     checkpoint = directory / CHECKPOINT
     checkpoint.mkdir(parents=True)
     with ladder.stage(Stage.SAVE, checkpoint), _saving(ladder, product, checkpoint):
-        given = product.held.given(case.format)
+        given, output = prepared(case.format, product)
         case.format.save(given, checkpoint, shard_limit(case.format, product.facts))
     with ladder.stage(Stage.INSPECT):
         with ladder.part("inspect", size_of(checkpoint), read_since()):
             contents = inspect(case, checkpoint, product.facts)
-        record = _record(case, product, contents, checkpoint, workshop.seed)
+        record = _record(case, product, output, contents, checkpoint, workshop.seed)
         with ours():
             _put_beside(record, product, directory)
             findings = checks.ask(_evidence(case, record, product), Side.WRITER)
         return Written(record, product, findings, most_bytes(record.facts, case.scheme.payload))
+
+
+def prepared(form: Format, product: Product) -> tuple[Any, Output | None]:
+    """Return what is saved, and the output that must come back.
+
+    Raises:
+        HarnessError: what was prepared does not agree with itself.
+    """
+    given = product.held.given(form)
+    if form.prepare is None:
+        return given, None if product.output is None else output_facts(product.output)
+    made = form.prepare(given)
+    return made, output_facts(product.base.output_of(made))
 
 
 def _saving(ladder: Ladder, product: Product, checkpoint: Path) -> AbstractContextManager[None]:
@@ -159,7 +173,12 @@ def _files_of(key: str, shards: Mapping[str, set[str]]) -> set[str]:
 
 
 def _record(
-    case: Case, product: Product, contents: Contents, checkpoint: Path, seed: int
+    case: Case,
+    product: Product,
+    output: Output | None,
+    contents: Contents,
+    checkpoint: Path,
+    seed: int,
 ) -> Record:
     return Record(
         case=case.id,
@@ -169,7 +188,7 @@ def _record(
         digests=contents.digests,
         payload_bytes=contents.payload,
         file_bytes=file_sizes(checkpoint),
-        output=None if product.output is None else output_facts(product.output),
+        output=output,
         reference=output_facts(product.reference.output),
         versions=observed_versions(),
         pictures=() if product.picture is None else picture_facts(product.picture),

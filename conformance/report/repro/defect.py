@@ -23,6 +23,8 @@ from conformance.roundtrip.outcome import Failure, Finding, Harm, Outcome, Reade
 
 DRAWN = frozenset({"picture", "likeness"})
 """The checks of what a whole pipeline draws: a script has none of its other parts."""
+UNSCRIPTED = DRAWN | {"eager"}
+"""The checks that no script shows: nor does one compile."""
 NOTHING_SAID: Mapping[str, Sequence[Sample]] = {}
 
 
@@ -119,9 +121,9 @@ def observed(result: Result, expectations: Sequence[Expectation], name: str = ""
 
 
 def is_scripted(outcome: Outcome) -> bool:
-    """Can a script show what is worst of an outcome? None draws with a whole pipeline."""
+    """Can a script show what is worst of an outcome? None draws with a pipeline, or compiles."""
     worst = min(breaks(outcome), key=_worst_first, default=None)
-    return not (isinstance(worst, Finding) and worst.check in DRAWN)
+    return not (isinstance(worst, Finding) and worst.check in UNSCRIPTED)
 
 
 def _unknown(case_id: str, name: str, known: Sequence[str]) -> UsageError:

@@ -353,4 +353,4 @@ LOOKS: Mapping[str, Callable[[Found, Scheme], Look]] = {
     "accuracy": _accuracy,
     "layers": _layers,
 }
-"""How to see what a check finds, by the check's name. A test holds it to all checks but `DRAWN`."""
+"""How to see what a check finds, by its name. A test holds it to all checks but `UNSCRIPTED`."""

@@ -28,10 +28,10 @@ def check_names() -> frozenset[str]:
 
 
 def ask(evidence: Evidence, side: Side) -> list[Finding]:
-    """Ask every check of one side."""
+    """Ask every check of one side that means something for the format."""
     return [
         finding
         for check in all_checks()
-        if check.side is side
+        if check.side is side and check.name not in evidence.case.format.not_asked
         for finding in check.findings(evidence)
     ]
