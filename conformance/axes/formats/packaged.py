@@ -79,8 +79,8 @@ def load_with_state(
     return programs.Package(directory / NAME, model.device, model)
 
 
-def _format(name: str, title: str, **more: Any) -> Format:
-    return Format(name, title, schemes=SCHEMES, ahead=True, has_config=False, executes=True, **more)
+def _format(name: str, title: str, *, schemes: tuple[str, ...] = SCHEMES, **more: Any) -> Format:
+    return Format(name, title, schemes=schemes, ahead=True, has_config=False, executes=True, **more)
 
 
 ALONE = {"save": save, "load": load, "read": read_package}
@@ -106,6 +106,7 @@ FORMATS = (
     _format(
         "aoti-unfilled",
         "the same without constants, called before `load_constants`",
+        schemes=("int8wo",),
         prepare=partial(prepare, inside=False),
         not_asked=UNSEEN,
         **ALONE,

@@ -153,6 +153,15 @@ COGVIDEOX = Family(
 # Its patch_bias is false, yet diffusers gives the Linear patch embedding a bias.
 SUBJECTS = (
     Subject("cogvideox-tiny", COGVIDEOX, Size.TINY, parameters=35_040),
+    # Its inputs are of another size than its config's: see `latent_size`.
+    Subject(
+        "cogvideox-cut-tiny",
+        COGVIDEOX,
+        Size.TINY,
+        parameters=35_040,
+        schemes=("int8wo",),
+        formats=("export", "export-strict"),
+    ),
     Subject("cogvideox-small", COGVIDEOX, Size.SMALL, parameters=12_506_176),
     Subject("cogvideox15-tiny", COGVIDEOX, Size.TINY, parameters=39_200),
     Subject("cogvideox15-small", COGVIDEOX, Size.SMALL, parameters=12_588_160),

@@ -90,6 +90,15 @@ FLUX = Family(
 # metadata of its published safetensors files gives.
 SUBJECTS = (
     Subject("flux-tiny", FLUX, Size.TINY, parameters=80_608),
+    # One of its Linears has 40 inputs, which 16 does not divide.
+    Subject(
+        "flux-odd-tiny",
+        FLUX,
+        Size.TINY,
+        parameters=79_840,
+        schemes=("int8wo",),
+        formats=("compiled-pickle", "aoti"),
+    ),
     Subject("flux-small", FLUX, Size.SMALL, parameters=11_034_944),
     # int8wo, floor 29.5 dB: 28.6 dB with 6 tokens and 27.5 dB with 12 (docs/full-size.md).
     full("flux-schnell", FLUX, 11_891_178_560, *PLAIN, *shards(10), *shards(2), deeper=3.0),
