@@ -107,6 +107,11 @@ def test_an_ending_is_read(tmp_path: Path) -> None:
     assert read.excuse == Ends(NoResultKind.KILLED, Stage.LOAD)
 
 
+def test_an_ending_is_read_with_its_reason(tmp_path: Path) -> None:
+    (read,) = load(tmp_path, entry(DIES, match='"SIGSEGV"'))
+    assert read.excuse == Ends(NoResultKind.KILLED, None, re.compile("SIGSEGV"))
+
+
 def test_several_files_are_read_in_their_order(tmp_path: Path) -> None:
     for name, text in (("b.toml", entry(REFUSES)), ("a.toml", entry(DIFFERS))):
         (tmp_path / name).write_text(text)
@@ -315,6 +320,8 @@ def test_a_finding_is_foreseen_in_every_part(excuse: Differs, differences: tuple
         (Ends(NoResultKind.KILLED, Stage.LOAD), ()),
         (Ends(NoResultKind.KILLED, Stage.SAVE), ("stage",)),
         (Ends(NoResultKind.TIMEOUT), ("ending",)),
+        (Ends(NoResultKind.KILLED, match=re.compile("SIGKILL")), ()),
+        (Ends(NoResultKind.KILLED, match=re.compile("SIGSEGV")), ("reason",)),
     ],
 )
 def test_an_ending_is_foreseen_in_every_part(excuse: Ends, differences: tuple[str, ...]) -> None:

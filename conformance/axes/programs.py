@@ -113,7 +113,9 @@ class Package(torch.nn.Module):
 
     def _constants(self, model: Any) -> dict[str, torch.Tensor]:
         """Return the model's tensors by the names of the constants: those inside of subclasses."""
-        plain = unwrap_tensor_subclass_parameters(copy.deepcopy(model))
+        # `load_state_dict(assign=True)` leaves integers that want a gradient; torch unwraps none.
+        frozen = copy.deepcopy(model).requires_grad_(False)
+        plain = unwrap_tensor_subclass_parameters(frozen)
         tensors = {
             **dict(plain.named_parameters(remove_duplicate=False)),
             **dict(plain.named_buffers(remove_duplicate=False)),

@@ -74,6 +74,8 @@ class Ends:
 
     kind: NoResultKind
     stage: Stage | None = None
+    match: re.Pattern[str] | None = None
+    """Searched in the reason; None: any reason."""
 
     def __str__(self) -> str:
         return f"{self.kind} at {self.stage}" if self.stage else str(self.kind)
@@ -85,6 +87,7 @@ class Ends:
         return _named(
             ending=event.kind is self.kind,
             stage=self.stage in (None, event.stage),
+            reason=self.match is None or self.match.search(event.reason) is not None,
         )
 
 

@@ -11,10 +11,10 @@
     reason = "Only the TorchAoConfig route can flatten its tensors for safetensors."
 
 `except` is a list of globs on cases that it is not about all the same. In place of `raises` and
-`match` (and `leftovers`) stand `check` and `what` (and `path`) for a finding, or `no_result` for a
-case that ends without a verdict. A boundary between releases that must hold for pre-releases too is
-written `<0.19.dev0` and `>=0.19.dev0`: PEP 440 puts `0.19.0.dev1` neither in `<0.19` nor in
-`>=0.19`.
+`match` (and `leftovers`) stand `check` and `what` (and `path`) for a finding, or `no_result` (and a
+`match` of its reason) for a case that ends without a verdict. A boundary between releases that must
+hold for pre-releases too is written `<0.19.dev0` and `>=0.19.dev0`: PEP 440 puts `0.19.0.dev1`
+neither in `<0.19` nor in `>=0.19`.
 """
 
 from __future__ import annotations
@@ -237,7 +237,8 @@ def _ends(entry: Entry) -> Ends:
     kind = entry.member("no_result", NoResultKind)
     if kind is NoResultKind.SKIPPED:
         raise entry.wrong("a skipped case needs no expectation; delete it")
-    return Ends(kind, entry.optional_member("stage", Stage))
+    match = entry.pattern("match") if entry.has("match") else None
+    return Ends(kind, entry.optional_member("stage", Stage), match)
 
 
 def issue_of(entry: Entry, kind: Kind) -> str:

@@ -9,12 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from conformance.axes.ahead import SCHEMES
 from conformance.axes.base import Device, Format
 from conformance.axes.files import read_torch
 from conformance.axes.formats import state_dict
 from conformance.axes.pretrained import from_pretrained, recipe, save_pretrained
 
+SCHEMES = ("float8wo", "int8dq", "int8wo")
 PICKLED = {"safe_serialization": False}
 
 
@@ -65,7 +65,7 @@ FORMATS = (
         save=state_dict.save,
         load=load_state_dict,
         read=read_torch,
-        schemes=SCHEMES,
+        schemes=("int8wo",),  # the names of the keys are those of every scheme
         ahead=True,
         prepare=prepare,
         has_config=False,

@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from conformance.axes.ahead import SCHEMES
 from conformance.axes.base import Device, Format
 from conformance.axes.pt2 import SUFFIX, read_program
 
+SCHEMES = ("float8wo", "int8dq", "int8wo", "intx4")
 WITH_GRAPH = "a graph lies beside the tensors, most of a tiny program: see `reduction`"
 NAME = f"program{SUFFIX}"
 

@@ -18,7 +18,7 @@ from conformance.axes.formats import state_dict
 from conformance.axes.pt2 import SUFFIX, read_package
 
 NAME = f"package{SUFFIX}"
-SCHEMES = ("float8wo", "int8dq", "int8wo")
+SCHEMES = ("float8wo", "int8wo")
 INSIDE = "aot_inductor.package_constants_in_so"
 COPIED = "what was loaded is a file, which is saved by copying it"
 NO_TENSORS = "a package shows no tensors: its constants are bytes behind its code"
