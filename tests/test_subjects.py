@@ -75,10 +75,12 @@ def test_the_subjects_are_those_of_the_design() -> None:
     sizes = {name: str(subject.size) for name, subject in SUBJECTS.items()}
     assert sizes == {
         "flux-tiny": "tiny",
+        "flux-odd-tiny": "tiny",
         "flux-small": "small",
         "flux-schnell": "full",
         "flux-dev": "full",
         "cogvideox-tiny": "tiny",
+        "cogvideox-cut-tiny": "tiny",
         "cogvideox-small": "small",
         "cogvideox15-tiny": "tiny",
         "cogvideox15-small": "small",
@@ -111,7 +113,7 @@ def test_parameters_on_meta(name: str) -> None:
     assert sum(p.numel() for p in parameters) == SUBJECTS[name].parameters
 
 
-@pytest.mark.parametrize("name", BUILT)
+@pytest.mark.parametrize("name", [n for n in BUILT if n != "flux-odd-tiny"])
 def test_every_linear_takes_every_scheme(name: str) -> None:
     linears = [m for m in on_meta(name).modules() if isinstance(m, torch.nn.Linear)]
     assert linears
