@@ -88,12 +88,12 @@ def require_compiler() -> None:
 class Package(torch.nn.Module):
     """A package of AOTInductor, called like the model; it holds `model`'s tensors, if any.
 
-    It is a file, and its code is loaded from a copy that torch unpacks.
+    Its code is loaded from a copy that torch unpacks, so the file may go.
     """
 
     def __init__(self, path: Path, device: torch.device, model: Any = None) -> None:
         super().__init__()
-        self.path, self.device = path, device
+        self.content, self.device = path.read_bytes(), device
         self._runner = torch._inductor.aoti_load_package(str(path))
         if model is not None:
             self._modules, self._parameters, self._buffers = (

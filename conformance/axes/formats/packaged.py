@@ -5,7 +5,6 @@ state dict of the quantized model, from which they are loaded into the package. 
 such a package that is called without them.
 """
 
-import shutil
 import tempfile
 from collections.abc import Mapping
 from functools import partial
@@ -41,17 +40,15 @@ def prepare(model: Any, *, inside: bool) -> Any:
     from conformance.axes import programs
 
     programs.forget()
-    place = tempfile.TemporaryDirectory(prefix="package-")
-    path = Path(place.name) / NAME
-    programs.package(model, path, {INSIDE: inside})
-    made = programs.Package(path, model.device, None if inside else model)
-    made.place = place  # it is removed with what was loaded from it
-    return made
+    with tempfile.TemporaryDirectory(prefix="package-") as name:
+        path = Path(name) / NAME
+        programs.package(model, path, {INSIDE: inside})
+        return programs.Package(path, model.device, None if inside else model)
 
 
 def save(package: Any, directory: Path, _shard_limit: int) -> None:
     """Write the package alone."""
-    shutil.copyfile(package.path, directory / NAME)
+    (directory / NAME).write_bytes(package.content)
 
 
 def save_with_state(package: Any, directory: Path, shard_limit: int) -> None:
