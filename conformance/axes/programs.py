@@ -85,7 +85,7 @@ def require_compiler() -> None:
         raise UnavailableError(f"needs a C++ compiler, {named} is not there")
 
 
-class Package(torch.nn.Module):
+class Package(torch.nn.Module):  # type: ignore[misc]
     """A package of AOTInductor, called like the model; it holds `model`'s tensors, if any.
 
     Its code is loaded from a copy that torch unpacks, so the file may go.

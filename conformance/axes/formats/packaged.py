@@ -80,7 +80,7 @@ def _format(name: str, title: str, *, schemes: tuple[str, ...] = SCHEMES, **more
     return Format(name, title, schemes=schemes, ahead=True, has_config=False, executes=True, **more)
 
 
-ALONE = {"save": save, "load": load, "read": read_package}
+ALONE: Mapping[str, Any] = {"save": save, "load": load, "read": read_package}
 UNSEEN = {**dict.fromkeys(OF_TENSORS, NO_TENSORS), "payload": WITH_CODE, "resave": COPIED}
 FORMATS = (
     _format(
