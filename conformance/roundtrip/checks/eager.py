@@ -2,9 +2,10 @@
 
 A compiled model rounds to bfloat16 in other places, so its output is never equal to the eager one,
 bit for bit. It is judged by the cosine and by the signal to noise ratio in dB, both over floors
-that were measured (`docs/ahead.md`), and it must be closer to the quantized model than to the
-unquantized one: a package of the wrong model is else within every floor. An equal output is a
-finding, too: then nothing was compiled.
+that were measured (`docs/ahead.md`), and it must not be nearer to the unquantized model by 3 dB: a
+package of the wrong model is else within every floor. (Dynamic int8 rounds activations otherwise
+when it is compiled, and is nearer by 0.8 dB.) An equal output is a finding, too: then nothing was
+compiled.
 
 Asked of formats that compile. What comes back must also be equal, bit for bit, to what the compiled
 model gave before it was saved: that is `output`.
@@ -21,6 +22,7 @@ from conformance.roundtrip.outcome import Harm, Stage
 
 COSINE = 0.999
 SQNR = 30.0
+MARGIN = 3.0
 
 
 def run(evidence: Evidence) -> Iterator[Difference]:
@@ -34,7 +36,7 @@ def run(evidence: Evidence) -> Iterator[Difference]:
         yield Difference("output", "cosine is below the floor", COSINE, f"{measured.cosine:.5f}")
     if measured.sqnr < SQNR:
         yield Difference("output", "SQNR is below the floor", f"{SQNR} dB", f"{measured.sqnr:.1f}")
-    if measured.unquantized >= measured.sqnr:
+    if measured.unquantized >= measured.sqnr + MARGIN:
         wanted = f"{measured.unquantized:.1f} dB to it at most"
         got = f"{measured.sqnr:.1f} dB to the quantized"
         yield Difference("output", "closer to the unquantized model", wanted, got)
