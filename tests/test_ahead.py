@@ -6,16 +6,22 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from test_comparison import NEW, results
 
 from conformance.axes import registry
 from conformance.axes.files import Contents
 from conformance.axes.pt2 import read_package, read_program
-from conformance.case import AHEAD, Case, all_cases, default_cases, find
+from conformance.case import AHEAD, Case, all_cases, all_ids, default_cases, find
 from conformance.errors import UnavailableError
+from conformance.judging.expectations import active, load_expectations, packaged
+from conformance.judging.judge import judge
+from conformance.report import ahead, tables
+from conformance.report.support import Support
 from conformance.roundtrip import checks
 from conformance.roundtrip.checks import eager
 from conformance.roundtrip.evidence import Closeness, Evidence, Side
 from conformance.roundtrip.facts import ModelFacts
+from conformance.roundtrip.outcome import NoResult, NoResultKind, Outcome
 from conformance.roundtrip.record import Record
 from conformance.selection import chosen, marker_names
 
@@ -57,6 +63,32 @@ def test_every_one_of_them_has_cases() -> None:
     assert {c.format.name for c in all_cases().values() if c.format.ahead} == {
         each.name for each in FORMATS
     }
+
+
+# The committed results
+
+
+@pytest.mark.thorough
+def test_the_committed_results_are_of_every_format_and_as_expected() -> None:
+    measured = tables.committed(path=tables.AHEAD)
+    assert {find(name).format.name for name in measured.cases} == {each.name for each in FORMATS}
+    known = load_expectations(packaged(), checks.check_names(), all_ids())
+    declared = active(known, measured.header.versions)
+    judged = [judge(each.outcome, declared) for each in measured.cases.values()]
+    assert [each.case for each in judged if not each.as_expected] == []
+    covering = {name for each in judged for name in each.covered_by}
+    about = {each.name for each in declared if any(map(each.about, measured.cases))}
+    assert about - covering == set()
+
+
+def test_a_table_says_how_close_an_output_is() -> None:
+    outcome = Outcome(PACKED.id, measures={"eager_cosine": 0.99998, "eager_sqnr_db": 43.63})
+    died = Outcome(EXPORTED.id, no_result=NoResult(NoResultKind.KILLED, "SIGSEGV"))
+    rows = ahead.what_came_back(Support.of(results({PACKED.id: outcome, EXPORTED.id: died}, NEW)))
+    assert rows[-2:] == [
+        "| `flux-tiny` | `export` | `?` |",
+        "| `flux-tiny` | `aoti` | `=` 0.99998, 43.6 |",
+    ]
 
 
 # Checks
