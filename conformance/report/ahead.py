@@ -1,10 +1,10 @@
 """The tables of docs/ahead.md: formats that export or compile, and how close their outputs are."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 
 from conformance.axes import registry
 from conformance.axes.base import Format
-from conformance.case import Case, find
+from conformance.case import find
 from conformance.judging.results import Result
 from conformance.report.github import code, table
 from conformance.report.support import LETTERS, NO_RESULT, Support
@@ -34,31 +34,28 @@ def _not_asked(form: Format) -> str:
 
 
 def what_came_back(support: Support) -> list[str]:
-    """Return the table of subject and format by scheme."""
-    cases = {find(name): result for name, result in support.results.cases.items()}
-    schemes = [each for each in registry.schemes() if any(c.scheme.name == each for c in cases)]
-    rows = dict.fromkeys((each.subject.name, each.format.name) for each in sorted_by_format(cases))
-    legend = f"In a cell: {LEGEND}; behind it cosine and SQNR in dB to the eager output."
-    lines = (
-        (code(subject), code(form), *(_cell(cases, subject, form, name) for name in schemes))
-        for subject, form in rows
-    )
-    return [legend, "", *table(("model", "format", *schemes), lines)]
-
-
-def sorted_by_format(cases: Iterable[Case]) -> Iterator[Case]:
-    """Yield the cases in the order of the formats."""
+    """Return the table of model and format by scheme."""
     order = list(registry.formats())
-    yield from sorted(cases, key=lambda each: order.index(each.format.name))
+    cases = sorted(map(find, support.results.cases), key=lambda c: order.index(c.format.name))
+    found = {
+        (case.subject.name, case.format.name, case.scheme.name): support.results.cases[case.id]
+        for case in cases
+    }
+    schemes = [name for name in registry.schemes() if any(key[2] == name for key in found)]
+    rows = (
+        (code(model), code(form), *(_cell(found.get((model, form, name))) for name in schemes))
+        for model, form in dict.fromkeys(key[:2] for key in found)
+    )
+    legend = f"In a cell: {LEGEND}; behind it cosine and SQNR in dB to the eager output."
+    return [legend, "", *table(("model", "format", *schemes), rows)]
 
 
-def _cell(cases: Mapping[Case, Result], subject: str, form: str, scheme: str) -> str:
-    for case, result in cases.items():
-        if (case.subject.name, case.format.name, case.scheme.name) == (subject, form, scheme):
-            verdict = result.judgement.verdict
-            letter = code(NO_RESULT if verdict is None else LETTERS[verdict])
-            return letter + _close(result.outcome.measures)
-    return ""
+def _cell(result: Result | None) -> str:
+    if result is None:
+        return ""
+    verdict = result.judgement.verdict
+    letter = code(NO_RESULT if verdict is None else LETTERS[verdict])
+    return letter + _close(result.outcome.measures)
 
 
 def _close(measures: Mapping[str, float]) -> str:
