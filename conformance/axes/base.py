@@ -383,6 +383,8 @@ class Format:
     prepare: Callable[[Any], Any] | None = None
     """Makes of the quantized model what is saved and called, as `torch.compile` does. Its output
     must come back bit for bit, and be nearly that of the model; None for the model itself."""
+    beside: int = 0
+    """Bytes that a graph or its code may take beside the tensors, before `reduction` counts."""
     not_asked: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Checks that mean nothing for it, each with the reason."""
     refills: bool = False

@@ -47,6 +47,7 @@ FORMATS = tuple(
         ahead=True,
         has_config=False,
         executes=True,
+        beside=3_000_000,  # flux-small: 1.6 MB
         not_asked={"payload": WITH_GRAPH},
     )
     for name, strict in (("export", False), ("export-strict", True))

@@ -3,7 +3,8 @@
 Asked of models with at least 10 M parameters: in a tiny one, scales and headers outweigh weights.
 Sharded checkpoints are not asked: the suite keeps shards small enough to split a weight, and every
 shard of a safetensors checkpoint repeats the metadata of all tensors. The bf16 size is two bytes
-for every element of the state dict.
+for every element of the state dict. Where a graph or code lies beside the tensors, what it may take
+(`Format.beside`, measured) is taken off first.
 
 What to do: if `payload` is silent, too little of the model was quantized; see `coverage`.
 """
@@ -23,7 +24,8 @@ def run(evidence: Evidence) -> Iterator[Difference]:
     if tiny or evidence.case.format.sharded:
         return
     promised = evidence.case.scheme.reduction
-    ratio = sum(evidence.record.file_bytes.values()) / bf16_bytes(evidence.record)
+    counted = sum(evidence.record.file_bytes.values()) - evidence.case.format.beside
+    ratio = counted / bf16_bytes(evidence.record)
     if ratio > promised:
         yield Difference("files", "reduction is not reached", f"{promised:.3f}", f"{ratio:.3f}")
 
