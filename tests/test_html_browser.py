@@ -343,6 +343,18 @@ def test_pictures_are_seen_in_the_drawer(reports: Any, tmp_path: Path) -> None:
     assert AXE.run(tab).response["violations"] == []
 
 
+def test_a_film_can_be_looked_at_frame_by_frame(reports: Any, tmp_path: Path) -> None:
+    made = drawn(tmp_path, ".gif", ("-0.png", "-1.png", ".mp4"))
+    shown = hung(made, tmp_path, tmp_path)
+    tab = reports(of_run(made, replace(KNOWN, pictures=shown))).at(f"#{A}")
+    assert len(tab.query_selector_all("#drawer img")) == len(TITLES)
+    links = tab.query_selector_all("#drawer figure:first-of-type .links a")
+    assert [each.inner_text() for each in links] == ["mp4", "0", "1"]
+    assert links[1].get_attribute("aria-label") == "unquantized: frame 0"
+    assert links[1].get_attribute("href") == f"drawn/{A}/reference-0.png"
+    assert AXE.run(tab).response["violations"] == []
+
+
 def test_without_scripts_the_verdict_and_the_causes_stand(tmp_path: Path, browser: Any) -> None:
     path = tmp_path / "report.html"
     path.write_text(render(pages()["run"]), encoding="utf-8")
