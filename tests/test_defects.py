@@ -4,6 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from functools import cache
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -262,6 +263,24 @@ def test_the_command_tells_the_entry_of_a_traceback_on_standard_input() -> None:
     assert RAISED[0][0].name in ended.stdout
     for field in ("symptom:", "message:", "seen:", "workaround:", "upstream:", "repro:"):
         assert f"\n{field}" in ended.stdout
+
+
+class Terminal(StringIO):
+    """Somebody who types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("stdin", "asks"), [(StringIO, False), (Terminal, True)])
+def test_without_a_text_it_reads_what_is_piped_or_pasted(
+    stdin: type[StringIO], asks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("called.io.StringIO", stdin)
+    ended = conformance("explain", stdin=traceback(RAISED[0][1].said))
+    assert ended.returncode == 0
+    assert RAISED[0][0].name in ended.stdout
+    assert ("press Ctrl-D" in ended.stderr) == asks
 
 
 def test_the_command_gives_json() -> None:
