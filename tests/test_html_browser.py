@@ -23,7 +23,7 @@ from conformance.report.browser import READY, chromium, missing, wait_until
 from conformance.report.html import Page, of_run, render
 from conformance.report.hung import TITLES, hung
 from conformance.report.picture import HEIGHT, WIDTH, picture
-from conformance.roundtrip.outcome import Failure, Outcome, Stage
+from conformance.roundtrip.outcome import Failure, Finding, Harm, Outcome, Stage
 
 pytestmark = pytest.mark.thorough
 
@@ -329,6 +329,23 @@ def test_a_narrow_window_scrolls_the_matrix_and_not_the_page(reports: Any) -> No
     for fragment in ("", f"#{pages()['exchange'].entries[0].id}"):
         tab = report.at(fragment)
         assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_name_of_a_check_is_not_broken_by_a_digest_beside_it(width: int, reports: Any) -> None:
+    digest = "0cbc239976bdd6bb1f20b7fdca5acf00"
+    told = ("blocks.0.attn.to_q.weight", "requires_grad came back True", digest, digest[::-1])
+    found = Finding("requires_grad", Stage.STRUCTURE, Harm.ALTERED, *told)
+    report = reports(of_run(results({A: Outcome(A, findings=(found,))}, NEW), KNOWN))
+    report.tab.set_viewport_size({"width": width, "height": 844})
+    tab = report.at(f"#{A}")
+    lines = """cell => {
+        const range = document.createRange();
+        range.selectNodeContents(cell.firstChild);
+        return range.getClientRects().length;
+    }"""
+    assert tab.eval_on_selector("#drawer .findings td", lines) == 1
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_pictures_are_seen_in_the_drawer(reports: Any, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ MILLISECONDS = 125
 ENLARGED = 8
 """By how much an MP4 is: a player shows a tiny pipeline's 48 x 32 pixels as they are, and the codec
 halves the colours of both sides and takes no odd ones."""
-PLAYED = {"fps": 1000 / MILLISECONDS, "quality": 9, "macro_block_size": 1}
+PLAYED: Mapping[str, Any] = {"fps": 1000 / MILLISECONDS, "quality": 9, "macro_block_size": 1}
 
 
 @dataclass(frozen=True)

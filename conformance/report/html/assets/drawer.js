@@ -146,7 +146,7 @@ function differences(attempt) {
     make("td", {}, each.check, make("br"), chipOf(each.harm)), paths(each),
     make("td", {}, each.what), make("td", {}, each.wanted), make("td", {}, each.got),
     make("td", {}, each.reader)));
-  return [heading(attempt, "Findings"), make("div", {class: "wide"}, table(
+  return [heading(attempt, "Findings"), make("div", {class: "wide findings"}, table(
     ["check", "path", "what", "wanted", "got", "process"], rows))];
 }
 
