@@ -64,7 +64,7 @@ def read_all(
     requests = [
         Request(label, shelf.directory, shelf.manifest.cases) for label, shelf in asked.items()
     ]
-    found = {}
+    found: dict[ReadingOf, Outcome] = {}
     for readings in read_back(requests):
         found |= dict(_outcomes(readings))
         one_more()
