@@ -1,6 +1,7 @@
 """The catalogue of known defects: as measured, strict, and found by what people paste."""
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -301,6 +302,17 @@ def test_nothing_to_explain_is_a_wrong_input() -> None:
     ended = conformance("explain", "-", stdin=" \n")
     assert ended.returncode == 2
     assert "give a message, or pipe a traceback to `-`" in ended.stderr
+
+
+LEANS = re.compile(r"(the|for the) same\b|as above|likewise|see ", re.IGNORECASE)
+"""How a reason begins that only says something below another one."""
+
+
+def test_a_reason_is_understood_alone() -> None:
+    """A drawer, a repro and an issue have one entry, and nothing above it."""
+    reasons = {part.expectation.name: part.expectation.reason for d in DEFECTS for part in d.parts}
+    assert [name for name, reason in reasons.items() if LEANS.match(reason)] == []
+    assert LEANS.match("The same, sharded.")
 
 
 # Workarounds
