@@ -66,7 +66,7 @@ def test_a_disk_that_is_full_when_it_is_saved_once_more_is_no_failed_save(
         verify.resave(*asked, nothing, nothing)
     assert (broken.value.failure.stage, broken.value.failure.leftovers) == (Stage.RESAVE, ())
     monkeypatch.setattr(disk, "ROOM", 2**80)
-    with pytest.raises(NoResultError, match="^No space left on device: "):
+    with pytest.raises(NoResultError, match=r"^No space left on device: "):
         verify.resave(*asked, nothing, nothing)
 
 
