@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from stand_in import answer
@@ -60,14 +60,17 @@ def test_a_disk_that_is_full_when_it_is_saved_once_more_is_no_failed_save(
         yield
 
     monkeypatch.setattr(verify, "_rounds", full)
-    asked: Any = (find("flux-tiny.int8wo.quantize_.pickle.cpu"), tmp_path, Ladder(Reader.FRESH))
-    nothing: Any = None
+    case, nothing = find("flux-tiny.int8wo.quantize_.pickle.cpu"), cast("Any", None)
+
+    def resave() -> None:
+        verify.resave(case, tmp_path, Ladder(Reader.FRESH), nothing, nothing)
+
     with pytest.raises(BrokenError) as broken:
-        verify.resave(*asked, nothing, nothing)
+        resave()
     assert (broken.value.failure.stage, broken.value.failure.leftovers) == (Stage.RESAVE, ())
     monkeypatch.setattr(disk, "ROOM", 2**80)
     with pytest.raises(NoResultError, match=r"^No space left on device: "):
-        verify.resave(*asked, nothing, nothing)
+        resave()
 
 
 @pytest.mark.parametrize(
