@@ -115,7 +115,10 @@ def test_a_torchao_that_does_not_import_is_one_line_and_2(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_ctrl_c_leaves_a_partial_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_a_cancelled_job_leave_a_partial_file(
+    how: signal.Signals, tmp_path: Path
+) -> None:
     started = subprocess.Popen(
         [sys.executable, "-m", "conformance.cli", "run", "-s", "flux-tiny.int*.cpu"],
         cwd=tmp_path,
@@ -130,7 +133,7 @@ def test_ctrl_c_leaves_a_partial_file(tmp_path: Path) -> None:
         path.exists() and path.read_text().count('"line": "case"') > 2
     ):
         time.sleep(0.1)
-    started.send_signal(signal.SIGINT)
+    started.send_signal(how)
     printed, _ = started.communicate(timeout=60)
     results = read_results(path)
     assert not results.footer.complete
