@@ -6,6 +6,7 @@ imports beyond that it imports in its own process, so a forked reader has not im
 
 import gc
 import os
+import threading
 
 # Tiny tensors gain nothing from more threads, and idle ones take the cores of other workers.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -52,8 +53,12 @@ def read_a_plain_model() -> None:
 with quietly():
     try:
         import torch
+        from tqdm import tqdm
 
         torch.set_num_threads(1)
+        # Bars lock one for all processes; a worker that is killed would leave it behind, and
+        # Python warns of that when the run ends.
+        tqdm.set_lock(threading.RLock())
         import conformance.roundtrip.run  # noqa: F401
         from conformance.roundtrip import checks
 
