@@ -312,3 +312,40 @@ def test_what_is_no_terminal_is_a_log(capsys: pytest.CaptureFixture[str]) -> Non
 def test_a_bar_is_for_terminals_only() -> None:
     assert not text.progress(terminal()).disable
     assert text.progress(Console(file=io.StringIO())).disable
+
+
+def counted(where: Console, total: int, done: int = 0) -> str:
+    with text.counting(where, "things", total, done) as one_more:
+        for _ in range(total - done):
+            one_more()
+    return printed(where)
+
+
+def log() -> Console:
+    return Console(file=io.StringIO(), force_terminal=False, width=text.LOG_WIDTH)
+
+
+def test_a_log_gets_some_lines_of_what_is_counted() -> None:
+    assert counted(log(), 3) == "1 of 3 things\n2 of 3 things\n3 of 3 things\n"
+    assert counted(log(), 4, done=2).startswith("3 of 4 things\n")
+    many = counted(log(), 1000).splitlines()
+    assert len(many) == text.LOG_LINES
+    assert many[-1] == "1000 of 1000 things"
+    assert counted(log(), 0) == ""
+
+
+def test_a_terminal_has_a_bar_of_what_is_counted() -> None:
+    shown = counted(terminal(), 3)
+    assert "3/3" in shown
+    assert "of 3 things" not in shown
+
+
+def test_what_keeps_a_command_busy_is_told_before_it_is_done() -> None:
+    where = log()
+    with text.busy(where, "measuring"):
+        assert printed(where) == "measuring ...\n"
+    assert printed(where) == "measuring ...\n"
+    where = terminal()
+    with text.busy(where, "measuring"):
+        pass
+    assert "measuring" in printed(where)

@@ -48,8 +48,6 @@ EPILOG = """Examples:
 Exit codes: 0 as expected, 1 not as expected, 2 usage, 3 inconclusive."""
 LOG_SECONDS = 10.0
 """Between two lines of progress of a large case, likewise."""
-LOG_LINES = 20
-"""Lines of progress in a log that is no terminal."""
 
 out = text.console()
 err = text.console(stderr=True)
@@ -165,7 +163,7 @@ def _run_all(
     session: Session, workers: int, timeout: float, keep: Keep | None, gallery: Gallery | None
 ) -> None:
     total, done = len(session.cases), len(session.judgements)
-    every = max(1, total // LOG_LINES)
+    every = max(1, total // text.LOG_LINES)
     reporter = text.Reporter()
     # Reports printed beside a bar on the same terminal must go through the console of the bar.
     terminal = out if out.is_terminal else err

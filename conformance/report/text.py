@@ -3,7 +3,8 @@
 import io
 import os
 import re
-from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal
 
 from rich.columns import Columns
@@ -32,6 +33,8 @@ LOG_WIDTH = 120
 FINDINGS_SHOWN = 12
 PATHS_SHOWN = 4
 CASES_SHOWN = 3
+LOG_LINES = 20
+"""Lines of progress in a log that is no terminal."""
 CAUSE_LENGTH = 240
 UNPICKLER = "WeightsUnpickler error: "
 ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~])?")
@@ -338,3 +341,31 @@ def progress(where: Console) -> Progress:
         disable=not where.is_terminal,
         transient=True,
     )
+
+
+@contextmanager
+def counting(where: Console, what: str, total: int, done: int = 0) -> Iterator[Callable[[], None]]:
+    """Yield what is called when one more is done: a bar in a terminal, some lines in a log."""
+    every = max(1, total // LOG_LINES)
+    with progress(where) as bar:
+        task = bar.add_task(what, total=total, completed=done)
+
+        def one_more() -> None:
+            nonlocal done
+            done += 1
+            bar.advance(task)
+            if not where.is_terminal and done % every == 0:
+                where.print(f"{done} of {total} {what}")
+
+        yield one_more
+
+
+@contextmanager
+def busy(where: Console, what: str) -> Iterator[None]:
+    """Say what is being done: it turns in a terminal, and is a line in a log."""
+    if where.is_terminal:
+        with where.status(what):
+            yield
+    else:
+        where.print(f"{what} ...")
+        yield

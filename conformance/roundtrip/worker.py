@@ -14,6 +14,7 @@ from pathlib import Path
 from conformance.axes import registry
 from conformance.axes.base import Device
 from conformance.case import find
+from conformance.roundtrip.gpus import give_back
 from conformance.roundtrip.outcome import NoResult, NoResultKind, Outcome, Progress, Stage
 from conformance.roundtrip.quiet import quietly
 
@@ -109,6 +110,8 @@ def answer(
     except Exception:  # noqa: BLE001 - our own mistake must not cost the other cases
         reason = traceback.format_exc(limit=-6)
         outcome = Outcome(case_id, no_result=NoResult(NoResultKind.HARNESS_ERROR, reason))
+    if outcome.no_result is not None and outcome.no_result.kind is NoResultKind.OUT_OF_MEMORY:
+        give_back()
     if last():
         connection.send(SPENT)
     connection.send(outcome.to_json())
