@@ -53,12 +53,14 @@ def read_a_plain_model() -> None:
 with quietly():
     try:
         import torch
-        from tqdm import tqdm
 
         torch.set_num_threads(1)
-        # Bars lock one for all processes; a worker that is killed would leave it behind, and
-        # Python warns of that when the run ends.
-        tqdm.set_lock(threading.RLock())
+        with suppress(ImportError):
+            from tqdm import tqdm
+
+            # Bars make a lock for all processes; a worker that is killed would leave it behind,
+            # and Python warns of that when the run ends.
+            tqdm.set_lock(threading.RLock())
         import conformance.roundtrip.run  # noqa: F401
         from conformance.roundtrip import checks
 
