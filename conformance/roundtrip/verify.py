@@ -219,7 +219,7 @@ def resave(case: Case, directory: Path, ladder: Ladder, got: Held, record: Recor
     Raises:
         BrokenError: a later save or load failed.
     """
-    with ladder.stage(Stage.RESAVE):
+    with ladder.stage(Stage.RESAVE, disk=directory):
         rounds = tuple(_rounds(case, directory, got, record))
     return checks.ask(Evidence(case=case, record=record, resaved=rounds), Side.RESAVER)
 
