@@ -89,7 +89,7 @@ def test_a_run_that_measured_nothing_ends_with_3(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("run", "-s", "flux-tinny.*"), "matches no case; `conformance list` prints the ids"),
+        (("run", "-s", "flux-tinny.*"), "matches no case; did you mean 'flux-tiny.*'?"),
         (("run", "-m", "huge"), "huge"),
         (("run", "--timeout", "0"), "'--timeout'"),
         (("show", "flux-tiny.int9wo"), "no case 'flux-tiny.int9wo'"),
