@@ -237,6 +237,19 @@ def test_why_cases_were_skipped_is_told_when_nothing_else_is_or_when_asked_for()
     assert why in summary(PASS, SKIPPED, skipped=True)
 
 
+def test_what_the_unpickler_refused_is_told_and_not_the_advice_around_it() -> None:
+    refused = "torchao.prototype.float8_static_quant.prototype_float8_tensor.PrototypeFloat8Tensor"
+    said = (
+        f"Weights only load failed. {'Two options. ' * 30}"
+        f"WeightsUnpickler error: Unsupported global: GLOBAL {refused} was not an allowed global by"
+        f" default. {'Check the documentation. ' * 30}"
+    )
+    shown = text.shortened(said)
+    assert shown.startswith("Weights only load failed.")
+    assert refused in shown
+    assert len(shown) <= 280
+
+
 def test_a_long_cause_loses_its_middle() -> None:
     cause = judge(raising(Stage.SAVE, "RuntimeError", f"first {'x ' * 300}last"), [])
     (line,) = [each for each in summary(cause) if "first" in each]

@@ -296,6 +296,8 @@ class Scheme:
     storage: Callable[[Any, Any], Any] | None = None
     """`(bf16 weight, config) -> tensor subclass` by its own constructor, for machines that
     cannot quantize: every stage but output is judged."""
+    seconds: float = 0.0
+    """What quantizing a million weights takes one core, where that decides what can be done."""
     whole_model: bool = False
     """The config selects modules by name, so `quantize_` gets `filter_fn=None`."""
     likeness: Likeness | None = None

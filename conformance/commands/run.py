@@ -26,6 +26,7 @@ from conformance.runner import run_cases
 from conformance.selection import chosen, part
 from conformance.session import Session, current_expectations, open_results, resume_results
 from conformance.shard import Shard
+from conformance.versions.runs import ending_like_ctrl_c
 
 EPILOG = """Examples:
 
@@ -126,7 +127,7 @@ def command(
     kept = _emptied(Keep(keep, tuple(keep_only or ["*"]))) if keep else None
     interrupted = False
     try:
-        with session:
+        with session, ending_like_ctrl_c():
             _run_all(session, workers, timeout, kept, gallery)
             writer.unused = session.unused(default_cases())
     except KeyboardInterrupt:

@@ -36,6 +36,7 @@ CASES_SHOWN = 3
 LOG_LINES = 20
 """Lines of progress in a log that is no terminal."""
 CAUSE_LENGTH = 240
+UNPICKLER = "WeightsUnpickler error: "
 ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~])?")
 """Begins what colours a text, or moves about on a terminal."""
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
@@ -275,9 +276,15 @@ def _cases(count: int) -> str:
 
 
 def shortened(text: str) -> str:
-    """Cut out the middle: what broke stands at the start or, in a traceback, at the end."""
+    """Cut out the middle: what broke stands at the start or, in a traceback, at the end.
+
+    `torch.load` has it in the middle, with the same advice around it whatever it was.
+    """
     if len(text) <= CAUSE_LENGTH:
         return text
+    before, key, broke = text.partition(UNPICKLER)
+    if key:
+        return f"{before[: CAUSE_LENGTH // 4]} ... {key}{broke[: CAUSE_LENGTH * 2 // 3]} ..."
     half = CAUSE_LENGTH // 2
     return f"{text[:half]} ... {text[-half:]}"
 

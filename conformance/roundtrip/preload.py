@@ -6,6 +6,7 @@ imports beyond that it imports in its own process, so a forked reader has not im
 
 import gc
 import os
+import threading
 
 # Tiny tensors gain nothing from more threads, and idle ones take the cores of other workers.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -66,6 +67,12 @@ with quietly():
         import torch
 
         torch.set_num_threads(1)
+        with suppress(ImportError):
+            from tqdm import tqdm
+
+            # Bars make a lock for all processes; a worker that is killed would leave it behind,
+            # and Python warns of that when the run ends.
+            tqdm.set_lock(threading.RLock())
         import conformance.roundtrip.run  # noqa: F401
         from conformance.roundtrip import checks
 

@@ -147,8 +147,17 @@ def libraries_import(connection: Connection) -> bool:
 
 
 def import_error(error: BaseException) -> str:
-    """Return one line on why the libraries do not import, with the mend."""
+    """Return one line on why the libraries do not import, with the mend.
+
+    diffusers says of every import that it could not do it; what it was is behind that.
+    """
+    while error.__cause__ is not None:
+        error = error.__cause__
     text = f"{type(error).__name__}: {error}".splitlines()[0]
-    if isinstance(error, ModuleNotFoundError):
+    if isinstance(error, ModuleNotFoundError) and error.name and "." not in error.name:
         return f"{text}; install it: python -m pip install {error.name}"
-    return f"{text}; these versions do not import together, install versions that do"
+    places = [
+        frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)
+    ]
+    place = f" (in {places[-1]})" if places else ""
+    return f"{text}{place}; these versions do not import together, install versions that do"

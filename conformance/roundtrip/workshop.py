@@ -24,7 +24,12 @@ from conformance.roundtrip.ladder import HarnessError, Ladder, ours
 from conformance.roundtrip.observe import digest, named_tensors, observe, plain
 from conformance.roundtrip.oracle import save_oracle
 from conformance.roundtrip.outcome import Stage
-from conformance.roundtrip.possible import how_far, require_device, require_memory
+from conformance.roundtrip.possible import (
+    how_far,
+    require_device,
+    require_memory,
+    require_time,
+)
 from conformance.roundtrip.record import Output
 from conformance.roundtrip.streamed import Reference, StreamedBase, is_streamed
 
@@ -193,6 +198,7 @@ class Workshop:
             require_device(case.device.writer)
             quantization = case.scheme.resolve()
             storage, storage_only = how_far(case.scheme, case.device.writer)
+            require_time(case)
         base = self.base(case, ladder)
         with ladder.stage(Stage.RESOLVE):
             require_targets(case, base)
