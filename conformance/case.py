@@ -1,7 +1,8 @@
 """A case: one value of every axis. Ids are built here and parsed nowhere."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cache, cached_property
 from itertools import product
@@ -167,7 +168,7 @@ def find(case_id: str) -> Case:
     try:
         return all_cases()[case_id]
     except KeyError:
-        raise UsageError(f"no case {case_id!r}; `conformance list` prints the ids") from None
+        raise UsageError(f"no case {case_id!r}; {_mend(case_id)}") from None
 
 
 def select(
@@ -186,7 +187,23 @@ def select(
     for glob in globs:
         matched = [case for case in pool if fnmatchcase(case.id, glob)]
         if not matched:
-            raise UsageError(f"{glob!r} matches no case; `conformance list` prints the ids")
+            raise UsageError(f"{glob!r} matches no case; {_mend(glob)}")
         meant = matched if extra else [case for case in matched if not case.extra] or matched
         chosen |= {case.id for case in meant}
     return [case for case in pool if case.id in chosen]
+
+
+def _mend(text: str) -> str:
+    """Return what to do about an id or a glob that is none: another spelling, if there is one."""
+    axes = (registry.subjects(), registry.schemes(), registry.routes(), registry.formats())
+    known = [*(name for axis in axes for name in axis), *map(str, Device)]
+    spelled = ".".join(_spelled(word, known) for word in text.split("."))
+    if spelled != text and any(fnmatchcase(each, spelled) for each in all_ids()):
+        return f"did you mean {spelled!r}?"
+    return "`conformance list` prints the ids"
+
+
+def _spelled(word: str, known: Sequence[str]) -> str:
+    if word in known or any(each in word for each in "*?["):
+        return word
+    return next(iter(get_close_matches(word, known, n=1)), word)

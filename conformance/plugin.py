@@ -67,7 +67,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="read further expectations (TOML); may be given often",
     )
     group.addoption(
-        "--pictures", type=Path, metavar="DIR", help="write what pipelines draw as PNG and GIF"
+        "--pictures", type=Path, metavar="DIR", help="write what pipelines draw: PNG, GIF, MP4"
     )
     group.addoption(
         "--case-timeout",

@@ -3,7 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+import torch
+
 from conformance.axes import registry
+from conformance.axes.base import Device
+from conformance.errors import UnavailableError
 from conformance.roundtrip import budget
 from conformance.roundtrip.budget import BASE, Budget, missing, reckon, require_room
 
@@ -28,4 +33,17 @@ def test_what_fits_exactly_is_measured(tmp_path: Path) -> None:
     assert missing(need, memory=10, disk=20) == ""
     assert missing(need, memory=9, disk=20) != ""
     assert missing(need, memory=10, disk=19) != ""
-    require_room(need, tmp_path)
+    assert missing(need, memory=10, disk=20, gpu=10) == ""
+    require_room(need, tmp_path, Device.CPU)
+
+
+def test_what_does_not_fit_the_gpu_says_what_it_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (2**30, 2**35))
+    need = Budget(payload=1, memory=3 * 2**29, disk=20, bf16=2, distinct=1)
+    require_room(need, tmp_path, Device.CPU)
+    said = r"^needs 1\.5 GiB of GPU memory, 1\.0 GiB are free$"
+    with pytest.raises(UnavailableError, match=said):
+        require_room(need, tmp_path, Device.CUDA)

@@ -34,6 +34,27 @@ def test_an_id_is_found_and_a_typo_is_not() -> None:
         find("flux-tiny.int8wo")
 
 
+@pytest.mark.parametrize(
+    ("typo", "meant"),
+    [
+        ("flux-tiny.int8w0.quantize_.pickle.cpu", "flux-tiny.int8wo.quantize_.pickle.cpu"),
+        ("flux-tinny.int8wo.quantise_.pickl.cpu", "flux-tiny.int8wo.quantize_.pickle.cpu"),
+        ("*.floet8wo.*", "*.float8wo.*"),
+    ],
+)
+def test_a_typo_in_a_name_is_put_right(typo: str, meant: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(f"did you mean {meant!r}?")):
+        select([typo])
+    with pytest.raises(UsageError, match=re.escape(f"did you mean {meant!r}?")):
+        find(typo)
+
+
+@pytest.mark.parametrize("wrong", ["flux-*.nothing-like-it.*", "flux-tiny.int8w0", "flux-t*.cpu.x"])
+def test_what_is_no_spelling_of_a_case_is_not_suggested(wrong: str) -> None:
+    with pytest.raises(UsageError, match="`conformance list` prints the ids"):
+        select([wrong])
+
+
 def test_globs_select_in_the_order_of_enumeration() -> None:
     chosen = select(["*.pickle.cpu", "flux-tiny.int8wo.*"])
     order = list(all_cases())

@@ -89,7 +89,7 @@ def test_a_run_that_measured_nothing_ends_with_3(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("run", "-s", "flux-tinny.*"), "matches no case; `conformance list` prints the ids"),
+        (("run", "-s", "flux-tinny.*"), "matches no case; did you mean 'flux-tiny.*'?"),
         (("run", "-m", "huge"), "huge"),
         (("run", "--timeout", "0"), "'--timeout'"),
         (("show", "flux-tiny.int9wo"), "no case 'flux-tiny.int9wo'"),
@@ -115,7 +115,10 @@ def test_a_torchao_that_does_not_import_is_one_line_and_2(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_ctrl_c_leaves_a_partial_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_a_cancelled_job_leave_a_partial_file(
+    how: signal.Signals, tmp_path: Path
+) -> None:
     started = subprocess.Popen(
         [sys.executable, "-m", "conformance.cli", "run", "-s", "flux-tiny.int*.cpu"],
         cwd=tmp_path,
@@ -130,8 +133,9 @@ def test_ctrl_c_leaves_a_partial_file(tmp_path: Path) -> None:
         path.exists() and path.read_text().count('"line": "case"') > 2
     ):
         time.sleep(0.1)
-    started.send_signal(signal.SIGINT)
-    printed, _ = started.communicate(timeout=60)
+    started.send_signal(how)
+    printed, said = started.communicate(timeout=60)
+    assert "resource_tracker" not in said
     results = read_results(path)
     assert not results.footer.complete
     assert results.cases

@@ -1,9 +1,11 @@
 """The catalogue of known defects: as measured, strict, and found by what people paste."""
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from functools import cache
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -264,6 +266,24 @@ def test_the_command_tells_the_entry_of_a_traceback_on_standard_input() -> None:
         assert f"\n{field}" in ended.stdout
 
 
+class Terminal(StringIO):
+    """Somebody who types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("stdin", "asks"), [(StringIO, False), (Terminal, True)])
+def test_without_a_text_it_reads_what_is_piped_or_pasted(
+    stdin: type[StringIO], asks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("called.io.StringIO", stdin)
+    ended = conformance("explain", stdin=traceback(RAISED[0][1].said))
+    assert ended.returncode == 0
+    assert RAISED[0][0].name in ended.stdout
+    assert ("press Ctrl-D" in ended.stderr) == asks
+
+
 def test_the_command_gives_json() -> None:
     ended = conformance("explain", "invalid python storage", "--json")
     (best,) = json.loads(ended.stdout)
@@ -282,6 +302,17 @@ def test_nothing_to_explain_is_a_wrong_input() -> None:
     ended = conformance("explain", "-", stdin=" \n")
     assert ended.returncode == 2
     assert "give a message, or pipe a traceback to `-`" in ended.stderr
+
+
+LEANS = re.compile(r"(the|for the) same\b|as above|likewise|see ", re.IGNORECASE)
+"""How a reason begins that only says something below another one."""
+
+
+def test_a_reason_is_understood_alone() -> None:
+    """A drawer, a repro and an issue have one entry, and nothing above it."""
+    reasons = {part.expectation.name: part.expectation.reason for d in DEFECTS for part in d.parts}
+    assert [name for name, reason in reasons.items() if LEANS.match(reason)] == []
+    assert LEANS.match("The same, sharded.")
 
 
 # Workarounds

@@ -5,15 +5,16 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from stand_in import answer
 
 from conformance import cli, session
-from conformance.case import Case
+from conformance.case import Case, find
 from conformance.commands import run
 from conformance.judging.parts import read_begun
-from conformance.roundtrip import disk
+from conformance.roundtrip import disk, verify
 from conformance.roundtrip.disk import NoSpaceError, is_full, require_space
 from conformance.roundtrip.ladder import BrokenError, HarnessError, Ladder, NoResultError, ours
 from conformance.roundtrip.outcome import NoResult, NoResultKind, Outcome, Reader, Stage
@@ -47,6 +48,29 @@ def test_torch_does_not_say_so_and_the_disk_is_asked(
     monkeypatch.setattr(disk, "ROOM", 2**80)
     assert is_full(tmp_path)
     assert ended_by(UNSAID, tmp_path).reason.endswith("data/0: file write failed")
+
+
+def test_a_disk_that_is_full_when_it_is_saved_once_more_is_no_failed_save(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "record.json").touch()
+
+    def full(*_: object) -> Iterator[object]:
+        raise UNSAID
+        yield
+
+    monkeypatch.setattr(verify, "_rounds", full)
+    case, nothing = find("flux-tiny.int8wo.quantize_.pickle.cpu"), cast("Any", None)
+
+    def resave() -> None:
+        verify.resave(case, tmp_path, Ladder(Reader.FRESH), nothing, nothing)
+
+    with pytest.raises(BrokenError) as broken:
+        resave()
+    assert (broken.value.failure.stage, broken.value.failure.leftovers) == (Stage.RESAVE, ())
+    monkeypatch.setattr(disk, "ROOM", 2**80)
+    with pytest.raises(NoResultError, match=r"^No space left on device: "):
+        resave()
 
 
 @pytest.mark.parametrize(

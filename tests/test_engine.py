@@ -231,6 +231,39 @@ def test_versions_that_do_not_fit_are_one_clear_line() -> None:
     assert line.endswith("these versions do not import together, install versions that do")
 
 
+def imported_by_diffusers(error: Exception) -> RuntimeError:
+    """Wrap an error as the lazy imports of diffusers do."""
+    try:
+        try:
+            raise error
+        except Exception as behind:
+            raise RuntimeError("Failed to import diffusers.models.x because of:\n...") from behind
+    except RuntimeError as wrapped:
+        return wrapped
+
+
+def test_what_is_behind_an_import_error_is_told_and_where_it_was_raised() -> None:
+    line = worker.import_error(imported_by_diffusers(OSError("built for another torch")))
+    assert line == (
+        f"OSError: built for another torch (in {__name__}); "
+        "these versions do not import together, install versions that do"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "mend"),
+    [
+        ("PIL", "install it: python -m pip install PIL"),
+        ("torchao.gone", "install versions that do"),
+    ],
+)
+def test_a_module_that_is_gone_from_a_package_is_not_installed_by_name(
+    name: str, mend: str
+) -> None:
+    gone = ModuleNotFoundError(f"No module named {name!r}", name=name)
+    assert worker.import_error(imported_by_diffusers(gone)).endswith(mend)
+
+
 @pytest.mark.thorough
 def test_an_engine_runs_a_real_case_in_two_processes() -> None:
     with Engine() as engine:

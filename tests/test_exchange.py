@@ -249,6 +249,21 @@ def test_cells_that_are_known_are_neither_read_nor_told_again(tmp_path: Path) ->
     assert {each.reader for each in again} == {"torchao3.0,diffusers1"}
 
 
+def test_a_reader_with_most_of_the_work_gets_a_second_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("conformance.versions.exchange.SHARE", 1)
+    made = planned(tmp_path, [player("1.0")], [player("2.0"), player("3.0")])
+    known = [each.id for each in exchange(made) if each.reader == "torchao3.0,diffusers1"]
+    told: list[str] = []
+    again = list(exchange(made, told.append, known))
+    assert [(each.case, each.verdict) for each in sorted(again, key=lambda each: each.case)] == [
+        (case, Exchanged.BITS_EQUAL) for case in sorted(CASES)
+    ]
+    read = [line for line in told if " reads " in line]
+    assert read == ["torchao2.0,diffusers1 reads 1 checkpoints"] * 2
+
+
 @pytest.mark.parametrize(
     ("writers", "readers", "match"),
     [

@@ -173,7 +173,7 @@ def verified(monkeypatch: pytest.MonkeyPatch, state: str) -> int:
     answers = {str(item): Outcome(str(item)) for item in items([shelf])}
     monkeypatch.setattr(golden, "shelves", lambda _: (shelf,))
     monkeypatch.setattr(golden, "expected", lambda *_: ())
-    monkeypatch.setattr(golden, "read_all", lambda _: answers)
+    monkeypatch.setattr(golden, "read_all", lambda *_: answers)
     if state == "broken":
         first = next(iter(answers))
         answers[first] = Outcome(first, failure=FAILED.failure)

@@ -15,7 +15,8 @@ from test_engine import CASE, requests
 from conformance.plugin import turn_of
 from conformance.roundtrip.engine import Engine
 from conformance.roundtrip.gpus import VISIBLE, at_turn, of_turn, visible
-from conformance.roundtrip.outcome import Outcome
+from conformance.roundtrip.outcome import NoResult, NoResultKind, Outcome
+from conformance.roundtrip.worker import answer
 from conformance.runner import run_cases
 
 NAMES = st.lists(st.text(min_size=1), unique=True, max_size=9)
@@ -68,6 +69,21 @@ def test_where_torch_cannot_count_the_work_goes_on(monkeypatch: pytest.MonkeyPat
     seen: list[str | None] = []
     at_turn(1, lambda: seen.append(os.environ.get(VISIBLE)))
     assert seen == [None]
+
+
+@pytest.mark.parametrize("kind", [NoResultKind.OUT_OF_MEMORY, NoResultKind.SKIPPED])
+def test_where_memory_ran_out_a_worker_keeps_none_of_the_gpu_s(
+    kind: NoResultKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other process of an engine and other engines work on the same GPU."""
+    said: list[object] = []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: said.append("given back"))
+    outcome = Outcome(CASE.id, no_result=NoResult(kind, "CUDA out of memory"))
+    connection: Any = SimpleNamespace(send=lambda message: said.append(type(message).__name__))
+    answer(connection, CASE.id, lambda _: outcome)
+    given_back = kind is NoResultKind.OUT_OF_MEMORY
+    assert said == ["given back"] * given_back + ["dict"]
 
 
 def telling(connection: Connection, _: str) -> None:

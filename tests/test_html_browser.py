@@ -23,7 +23,7 @@ from conformance.report.browser import READY, chromium, missing, wait_until
 from conformance.report.html import Page, of_run, render
 from conformance.report.hung import TITLES, hung
 from conformance.report.picture import HEIGHT, WIDTH, picture
-from conformance.roundtrip.outcome import Failure, Outcome, Stage
+from conformance.roundtrip.outcome import Failure, Finding, Harm, Outcome, Stage
 
 pytestmark = pytest.mark.thorough
 
@@ -331,6 +331,24 @@ def test_a_narrow_window_scrolls_the_matrix_and_not_the_page(reports: Any) -> No
         assert tab.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_name_of_a_check_is_not_broken_by_a_digest_beside_it(width: int, reports: Any) -> None:
+    digest = "0cbc239976bdd6bb1f20b7fdca5acf00"
+    told = ("blocks.0.attn.to_q.weight", "requires_grad came back True", digest, digest[::-1])
+    found = Finding("requires_grad", Stage.STRUCTURE, Harm.ALTERED, *told)
+    report = reports(of_run(results({A: Outcome(A, findings=(found,))}, NEW), KNOWN))
+    report.tab.set_viewport_size({"width": width, "height": 844})
+    tab = report.at(f"#{A}")
+    lines = """cell => {
+        const range = document.createRange();
+        range.selectNodeContents(cell.firstChild);
+        return range.getClientRects().length;
+    }"""
+    assert tab.eval_on_selector("#drawer .findings td", lines) == 1
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    assert AXE.run(tab).response["violations"] == []
+
+
 def test_pictures_are_seen_in_the_drawer(reports: Any, tmp_path: Path) -> None:
     made = drawn(tmp_path)
     room = sum(len(each.source) for each in hung(made, tmp_path, tmp_path)[A][:1])
@@ -340,6 +358,18 @@ def test_pictures_are_seen_in_the_drawer(reports: Any, tmp_path: Path) -> None:
     assert tab.eval_on_selector_all("#drawer img", seen) == [[TITLES["reference"], 8]]
     links = tab.eval_on_selector_all("#drawer figure a", "found => found.map(each => each.href)")
     assert links == [f"{tmp_path.as_uri()}/drawn/{A}/{name}.png" for name in list(TITLES)[1:]]
+    assert AXE.run(tab).response["violations"] == []
+
+
+def test_a_film_can_be_looked_at_frame_by_frame(reports: Any, tmp_path: Path) -> None:
+    made = drawn(tmp_path, ".gif", ("-0.png", "-1.png", ".mp4"))
+    shown = hung(made, tmp_path, tmp_path)
+    tab = reports(of_run(made, replace(KNOWN, pictures=shown))).at(f"#{A}")
+    assert len(tab.query_selector_all("#drawer img")) == len(TITLES)
+    links = tab.query_selector_all("#drawer figure:first-of-type .links a")
+    assert [each.inner_text() for each in links] == ["mp4", "0", "1"]
+    assert links[1].get_attribute("aria-label") == "unquantized: frame 0"
+    assert links[1].get_attribute("href") == f"drawn/{A}/reference-0.png"
     assert AXE.run(tab).response["violations"] == []
 
 

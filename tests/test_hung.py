@@ -37,14 +37,15 @@ def image(path: Path, colour: tuple[int, int, int]) -> Path:
     return path
 
 
-def drawn(folder: Path, kind: str = ".png") -> Results:
-    """Two cases with one picture each; before and after saving they are the same."""
+def drawn(folder: Path, kind: str = ".png", beside: tuple[str, ...] = ()) -> Results:
+    """Two cases with four pictures each; before and after saving they are the same."""
     colours = {"reference": 10, "quantized": 20, "reloaded": 20, "difference": 30}
     outcomes = {}
     for case in (A, B):
         for name, red in colours.items():
             image(folder / "drawn" / case / f"{name}{kind}", (red, 0, 0))
-        files = {f"{name}{kind}": f"drawn/{case}/{name}{kind}" for name in NAMES}
+        ends = (kind, *beside)
+        files = {f"{name}{end}": f"drawn/{case}/{name}{end}" for name in NAMES for end in ends}
         outcomes[case] = replace(TIMED, pictures=files)
     return results(outcomes, NEW)
 
@@ -68,6 +69,25 @@ def test_a_film_comes_before_its_frames(tmp_path: Path) -> None:
     files = {name: name for name in ("reloaded-0.png", "reloaded.png", "reloaded.gif")}
     found = hung(results({A: replace(TIMED, pictures=files)}, NEW), tmp_path, tmp_path)
     assert [each.source.partition(";")[0] for each in found[A]] == ["data:image/gif"]
+
+
+def test_a_film_has_links_to_its_mp4_and_its_frames_in_order(tmp_path: Path) -> None:
+    image(tmp_path / "reloaded.gif", (1, 2, 3))
+    names = ["reloaded.gif", *(f"reloaded-{each}.png" for each in range(11)), "reloaded.mp4"]
+    files = {name: f"here/{name}" for name in sorted(names)}
+    made = results({A: replace(TIMED, pictures=files)}, NEW)
+    (film,) = hung(made, tmp_path, tmp_path / "reports")[A]
+    frames = [(f"frame {each}", f"../here/reloaded-{each}.png") for each in range(11)]
+    assert film.links == (("mp4", "../here/reloaded.mp4"), *frames)
+
+
+@pytest.mark.parametrize("path", ["javascript:alert(1)//x.mp4", "a.svg", "https://a/x.mp4"])
+def test_a_link_of_a_film_is_only_a_path_to_a_film(path: str, tmp_path: Path) -> None:
+    files = {"reloaded.gif": "a.gif", "reloaded.mp4": path}
+    made = results({A: replace(TIMED, pictures=files)}, NEW)
+    (film,) = hung(made, tmp_path, tmp_path)[A]
+    assert not any(":" in link for _, link in film.links)
+    assert len(film.links) == path.endswith(".mp4")
 
 
 def test_equal_pictures_are_counted_and_kept_once(tmp_path: Path) -> None:

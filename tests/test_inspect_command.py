@@ -68,6 +68,14 @@ def test_a_hostile_file_ends_with_1_and_no_advice_to_load_it(tmp_path: Path) -> 
     assert not (tmp_path / "ran").exists()
 
 
+def test_where_no_weights_can_be_read_there_is_no_table_of_them(tmp_path: Path) -> None:
+    (tmp_path / "model.bin").write_bytes(b"nonsense")
+    ended = inspect(tmp_path)
+    assert ended.returncode == 1
+    assert "damaged model.bin: it is neither a zip archive nor a pickle" in ended.stdout
+    assert "subclass" not in ended.stdout
+
+
 REFUSED = {
     "nowhere": "is not there; give a path, or the id of a Hub repository",
     "pyproject.toml": "is no directory, weight file or index",

@@ -1,9 +1,13 @@
 """What large cases will need and what they took, in words and tables."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from called import called
+from repros import results_file
 from rich.console import Console
 from test_verdicts import finding
 
@@ -149,6 +153,14 @@ def test_measured_cases_are_a_table_of_sizes_and_one_of_costs() -> None:
     assert "| save | 2.5 | 1.25 | 2.70 GB | 2.40 GB | 0.30 GB | yes |" in lines
     assert "| load | 0.5 |  | 2.80 GB | 0.30 GB | 2.50 GB | no |" in lines
     assert "Floors: write 1.00 GB/s, quantize_ 400 M weights/s." in lines
+
+
+def test_measured_cases_can_be_read_by_a_program(tmp_path: Path) -> None:
+    path = results_file(tmp_path, *results(MEASURES).cases.values())
+    ended = called("plan", "--measured", str(path), "--json", where=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    (told,) = json.loads(ended.stdout)
+    assert (told["case"], told["verdict"], told["measures"]) == (CASE, "pass", MEASURES)
 
 
 def test_a_case_that_was_not_measured_is_named_with_the_reason() -> None:

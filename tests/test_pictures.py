@@ -1,5 +1,6 @@
 """Pictures of whole pipelines: drawing and comparing them, and what the two checks say."""
 
+import importlib.util
 import json
 import math
 import re
@@ -36,7 +37,7 @@ from conformance.roundtrip.checks import likeness as likeness_check
 from conformance.roundtrip.checks import picture as picture_check
 from conformance.roundtrip.evidence import Evidence
 from conformance.roundtrip.facts import ModelFacts
-from conformance.roundtrip.gallery import AMPLIFIED, PICTURES, Gallery
+from conformance.roundtrip.gallery import AMPLIFIED, ENLARGED, PICTURES, Gallery, written
 from conformance.roundtrip.ladder import HarnessError
 from conformance.roundtrip.outcome import Finding, Outcome
 from conformance.roundtrip.pictures import draw_twice, keep_pictures, likeness
@@ -231,10 +232,28 @@ def test_a_film_is_hung_as_a_whole_and_frame_by_frame(tmp_path: Path) -> None:
     gallery = Gallery.at(tmp_path, beside=tmp_path / "results")
     outcome = gallery.hang(Outcome(CASE.id), drawn(tmp_path / "work", 2))
     assert outcome.pictures["reloaded.gif"] == f"../{CASE.id}/reloaded.gif"
-    assert len(outcome.pictures) == 4 * 3
+    stills = {name for name in outcome.pictures if not name.endswith(".mp4")}
+    assert len(stills) == 4 * 3
     assert len(imageio.imread(tmp_path / CASE.id / "reloaded.gif")) == 2
     frame = (frames(2)[1] * 255).round().to(torch.uint8).numpy()
     assert np.array_equal(imageio.imread(tmp_path / CASE.id / "reference-1.png"), frame)
+
+
+def test_a_film_is_an_mp4_too_whose_pixels_are_squares(tmp_path: Path) -> None:
+    pytest.importorskip("imageio_ffmpeg")
+    blocks = np.arange(3 * 9 * 11 * 3, dtype=np.uint8).reshape(3, 9, 11, 3)
+    assert "reloaded.mp4" in set(written(tmp_path, {"reloaded": blocks}))
+    film = imageio.imread(tmp_path / "reloaded.mp4", plugin="FFMPEG")
+    assert film.shape == (3, 9 * ENLARGED, 11 * ENLARGED, 3)
+    middles = film[:, ENLARGED // 2 :: ENLARGED, ENLARGED // 2 :: ENLARGED]
+    assert np.abs(middles.astype(int) - blocks).mean() < 3
+    assert imageio.immeta(tmp_path / "reloaded.mp4", plugin="FFMPEG")["fps"] == 8
+
+
+def test_without_ffmpeg_a_film_is_a_gif(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    made = set(written(tmp_path, {"reloaded": np.zeros((2, 8, 8, 3), np.uint8)}))
+    assert made == {"reloaded.gif", "reloaded-0.png", "reloaded-1.png"}
 
 
 def test_a_case_that_drew_nothing_names_no_pictures(tmp_path: Path) -> None:

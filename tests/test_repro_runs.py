@@ -28,7 +28,7 @@ from conformance.report.repro.defect import Defect, Found
 from conformance.report.repro.plan import Repro
 from conformance.report.repro.recipes import measured
 from conformance.report.repro.script import script
-from conformance.roundtrip.outcome import Reader, Stage
+from conformance.roundtrip.outcome import Stage
 from conformance.session import current_expectations
 
 pytestmark = pytest.mark.thorough
@@ -50,20 +50,8 @@ def test_every_expectation_has_an_example() -> None:
     assert [e.name for e in lacking if any(e.about(c.id) and c.device == "cpu" for c in tiny)] == []
 
 
-def starts_python(expectation: Expectation) -> bool:
-    """Must another process write, which imports torch once more?"""
-    excuse = expectation.excuse
-    return isinstance(excuse, Raises | Differs) and excuse.reader is Reader.FRESH
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(
-    "expectation",
-    [
-        pytest.param(each, id=each.name, marks=[pytest.mark.slow] * starts_python(each))
-        for each in EXPECTATIONS
-        if example(each)
-    ],
+    "expectation", [pytest.param(each, id=each.name) for each in EXPECTATIONS if example(each)]
 )
 def test_the_repro_of_every_expectation_reproduces(
     expectation: Expectation, tmp_path: Path
@@ -119,7 +107,6 @@ def test_the_sample_has_every_route_and_format() -> None:
     assert formats == set(default_formats())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("case", sample(), ids=lambda each: each.id)
 def test_the_repro_of_a_passing_case_finds_nothing(case: Case, tmp_path: Path) -> None:
     ran = run(repro(case), tmp_path)

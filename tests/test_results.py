@@ -217,6 +217,8 @@ def test_a_missing_file_is_an_error(path: Path) -> None:
         (b"\xff\xfe", "cannot read the results"),
         (b"{}\n", "it has no header"),
         (b"hello\n", "line 1 is not a JSON object"),
+        (b'{"line": "header", "kind": "exchange"}\n', "is of `conformance exchange`"),
+        (b'{"kind": "damage"}\n', "is of `conformance damage`"),
     ],
 )
 def test_what_is_no_results_file_is_an_error(path: Path, content: bytes, line: str) -> None:

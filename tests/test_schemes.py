@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from conformance.axes import payload, registry
+from conformance.axes import base, payload, registry
 from conformance.axes.base import Device, Needs, PayloadLimit, Quantization, Recipe, Scheme
-from conformance.axes.needs import trial
+from conformance.axes.needs import HOPPER, trial
 from conformance.axes.not_schemes import NOT_SCHEMES
 from conformance.errors import UnavailableError
 
@@ -163,6 +163,22 @@ def test_a_scheme_is_complete(scheme: Scheme) -> None:
     assert 0 < scheme.reduction < 1.1
     assert scheme.sqnr is None or 0 < scheme.sqnr < 60
     assert all(recipe.tensors for recipe in scheme.recipes)
+
+
+@pytest.mark.parametrize(
+    ("there", "said"),
+    [
+        ((8, 0), "needs CUDA compute capability 9.0, this GPU has 8.0"),
+        ((9, 0), None),
+        ((10, 0), None),
+    ],
+)
+def test_a_gpu_that_is_too_old_is_told_with_what_it_has(
+    there: tuple[int, int], said: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base, "_capability", lambda: there)
+    assert HOPPER.missing(Device.CUDA) == said
+    assert HOPPER.missing(Device.CPU) == "needs CUDA"
 
 
 def test_resolving_takes_the_first_recipe_that_is_accepted() -> None:

@@ -288,8 +288,12 @@ def slow_save(model: Any, directory: Path, limit: int) -> None:
 
 
 def test_where_memory_runs_out_in_the_middle_the_next_case_runs(
-    shop: Workshop, tmp_path: Path
+    shop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    given_back: list[bool] = []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: given_back.append(True))
+
     def greedy(_model: Any, _directory: Path, _limit: int) -> None:
         torch.empty(2**50, dtype=torch.uint8)
 
@@ -308,6 +312,7 @@ def test_where_memory_runs_out_in_the_middle_the_next_case_runs(
     assert ended.no_result.reason.count("\n") == 0
     assert shop._product is not None
     assert shop._product[1].model is None
+    assert given_back  # the fresh process must find the memory of a GPU free
     assert round_trip(STATE, shop, tmp_path / "two", []).no_result is None
 
 
@@ -322,7 +327,7 @@ def test_where_memory_runs_out_in_the_middle_the_next_case_runs(
 def test_what_does_not_fit_has_no_result_and_nothing_is_built(
     memory: int, disk: int, said: str, shop: Workshop, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(budget, "free", lambda _: {"memory": memory, "disk": disk})
+    monkeypatch.setattr(budget, "free", lambda *_: {"memory": memory, "disk": disk})
     monkeypatch.setattr("conformance.roundtrip.workshop.StreamedBase", None)
     outcome = write_and_verify(PICKLE, shop, tmp_path, lambda _: None)
     assert outcome.no_result is not None

@@ -1,6 +1,7 @@
 """The running suite as a wheel."""
 
 import io
+import re
 import subprocess
 import sys
 import zipfile
@@ -18,6 +19,11 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 def test_what_is_shipped_is_what_the_build_includes() -> None:
     included = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
     assert included == {name: f"conformance/{name}" for name in SHIPPED}
+
+
+def test_a_dependency_is_declared_once() -> None:
+    names = [re.split(r"[>=<~! ;\[]", each)[0] for each in PROJECT["project"]["dependencies"]]
+    assert sorted(set(names)) == sorted(names)
 
 
 def test_it_declares_what_the_project_declares() -> None:

@@ -237,6 +237,19 @@ def test_why_cases_were_skipped_is_told_when_nothing_else_is_or_when_asked_for()
     assert why in summary(PASS, SKIPPED, skipped=True)
 
 
+def test_what_the_unpickler_refused_is_told_and_not_the_advice_around_it() -> None:
+    refused = "torchao.prototype.float8_static_quant.prototype_float8_tensor.PrototypeFloat8Tensor"
+    said = (
+        f"Weights only load failed. {'Two options. ' * 30}"
+        f"WeightsUnpickler error: Unsupported global: GLOBAL {refused} was not an allowed global by"
+        f" default. {'Check the documentation. ' * 30}"
+    )
+    shown = text.shortened(said)
+    assert shown.startswith("Weights only load failed.")
+    assert refused in shown
+    assert len(shown) <= 280
+
+
 def test_a_long_cause_loses_its_middle() -> None:
     cause = judge(raising(Stage.SAVE, "RuntimeError", f"first {'x ' * 300}last"), [])
     (line,) = [each for each in summary(cause) if "first" in each]
@@ -299,3 +312,40 @@ def test_what_is_no_terminal_is_a_log(capsys: pytest.CaptureFixture[str]) -> Non
 def test_a_bar_is_for_terminals_only() -> None:
     assert not text.progress(terminal()).disable
     assert text.progress(Console(file=io.StringIO())).disable
+
+
+def counted(where: Console, total: int, done: int = 0) -> str:
+    with text.counting(where, "things", total, done) as one_more:
+        for _ in range(total - done):
+            one_more()
+    return printed(where)
+
+
+def log() -> Console:
+    return Console(file=io.StringIO(), force_terminal=False, width=text.LOG_WIDTH)
+
+
+def test_a_log_gets_some_lines_of_what_is_counted() -> None:
+    assert counted(log(), 3) == "1 of 3 things\n2 of 3 things\n3 of 3 things\n"
+    assert counted(log(), 4, done=2).startswith("3 of 4 things\n")
+    many = counted(log(), 1000).splitlines()
+    assert len(many) == text.LOG_LINES
+    assert many[-1] == "1000 of 1000 things"
+    assert counted(log(), 0) == ""
+
+
+def test_a_terminal_has_a_bar_of_what_is_counted() -> None:
+    shown = counted(terminal(), 3)
+    assert "3/3" in shown
+    assert "of 3 things" not in shown
+
+
+def test_what_keeps_a_command_busy_is_told_before_it_is_done() -> None:
+    where = log()
+    with text.busy(where, "measuring"):
+        assert printed(where) == "measuring ...\n"
+    assert printed(where) == "measuring ...\n"
+    where = terminal()
+    with text.busy(where, "measuring"):
+        pass
+    assert "measuring" in printed(where)

@@ -11,15 +11,15 @@ import pytest
 import torch
 
 from conformance.axes import models
-from conformance.axes.base import Device, Needs, Subject
-from conformance.case import Case, find
+from conformance.axes.base import Device, Needs, Size, Subject
+from conformance.case import Case, all_cases, find
 from conformance.errors import UnavailableError
 from conformance.roundtrip.closeness import sqnr
 from conformance.roundtrip.facts import ModelFacts
 from conformance.roundtrip.ladder import HarnessError, Ladder, NoResultError
 from conformance.roundtrip.observe import observe_tensors, tensor_facts
 from conformance.roundtrip.outcome import NoResultKind, Reader
-from conformance.roundtrip.possible import how_far, require_device, require_memory
+from conformance.roundtrip.possible import how_far, require_device, require_memory, require_time
 from conformance.roundtrip.run import write_and_verify
 from conformance.roundtrip.workshop import Workshop, not_vacuous, shard_limit, twice
 
@@ -183,6 +183,28 @@ def test_a_model_that_does_not_fit_into_memory_is_unavailable() -> None:
     require_memory(with_parameters(PICKLE.subject, 1))
     with pytest.raises(UnavailableError, match=r"needs \d+\.\d GiB of memory, \d+\.\d GiB are"):
         require_memory(with_parameters(PICKLE.subject, 10**15))
+
+
+def test_a_scheme_that_takes_longer_than_a_case_may_is_skipped(shop: Workshop) -> None:
+    case = replace(PICKLE, scheme=replace(PICKLE.scheme, seconds=300.0))
+    require_time(case)
+    large = replace(case, subject=with_parameters(case.subject, 12_000_000))
+    with pytest.raises(NoResultError) as caught:
+        product(shop, large)
+    ended = caught.value.no_result
+    assert ended.kind is NoResultKind.SKIPPED
+    assert ended.reason == "quantizing 12 M parameters takes 60 minutes of one core"
+    require_time(replace(large, device=Device.CUDA))
+
+
+def test_only_k_means_takes_longer_than_a_case_of_a_small_model_may() -> None:
+    for case in all_cases().values():
+        if case.subject.size is Size.SMALL and case.device is Device.CPU:
+            if case.scheme.name == "codebook4":
+                with pytest.raises(UnavailableError, match="minutes of one core"):
+                    require_time(case)
+            else:
+                require_time(case)
 
 
 def test_a_scheme_that_fits_no_layer_is_skipped(shop: Workshop) -> None:

@@ -160,8 +160,9 @@ class Needs:
         """Say in a few words what is missing on `device`, or return None."""
         if device not in self.devices:
             return f"needs {' or '.join(self.devices).upper()}"
-        if self.capability and device is Device.CUDA and _capability() < self.capability:
-            return f"needs CUDA compute capability {'.'.join(map(str, self.capability))}"
+        if self.capability and device is Device.CUDA and (has := _capability()) < self.capability:
+            needed, there = (".".join(map(str, each)) for each in (self.capability, has))
+            return f"needs CUDA compute capability {needed}, this GPU has {there}"
         for package in self.packages:
             if importlib.util.find_spec(package) is None:
                 return f"needs the package {package}"
@@ -295,6 +296,8 @@ class Scheme:
     storage: Callable[[Any, Any], Any] | None = None
     """`(bf16 weight, config) -> tensor subclass` by its own constructor, for machines that
     cannot quantize: every stage but output is judged."""
+    seconds: float = 0.0
+    """What quantizing a million weights takes one core, where that decides what can be done."""
     whole_model: bool = False
     """The config selects modules by name, so `quantize_` gets `filter_fn=None`."""
     likeness: Likeness | None = None

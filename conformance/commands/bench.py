@@ -65,10 +65,12 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Time the HTML report of made-up results, and in Chromium where there is one."""
-    _show(measure_report(cases, runs), as_json=as_json)
+    notes = text.console(stderr=True)
+    with text.busy(notes, f"drawing {cases} cases {runs} times"):
+        figures = list(measure_report(cases, runs))
+    _show(figures, as_json=as_json)
     if lacking := missing():
-        note = f"not measured in a browser: {lacking}"
-        text.show(text.console(stderr=True), text.line(note))
+        text.show(notes, text.line(f"not measured in a browser: {lacking}"))
 
 
 @app.command(

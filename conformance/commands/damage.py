@@ -48,7 +48,6 @@ EPILOG = """Examples:
 [bold]conformance damage --only 'executes/*' --env torchao0.17.0 --env torchao0.16.0[/]
 
 Exit codes: 0 measured, 2 usage, 3 inconclusive (nothing was, or it was broken off)."""
-LOG_LINES = 20
 
 Before = tuple[Begun, tuple[Result, ...]]
 """The lines that a run left that was broken off, and the results in them."""
@@ -99,7 +98,7 @@ def command(
         raise typer.Exit(_elsewhere(names, options, results, resume=resume, as_json_=as_json_))
     cases = select(globs) if globs else default_cases()
     require_inert(cases)
-    with err.status("writing the checkpoints"):
+    with text.busy(err, f"writing the checkpoints of {len(cases)} cases"):
         made = list(targets(cases))
     there = [each for each in made if isinstance(each, Target)]
     lacking = {each.case.id: each.reason for each in made if isinstance(each, Unwritten)}
@@ -148,7 +147,7 @@ def _elsewhere(
     known, using = load_environments(None), tools(err.print)
     found: dict[str, Damage | Absent] = {}
     for environment in (find(each, known) for each in names):
-        with err.status(f"damaging checkpoints under {environment.name}"):
+        with text.busy(err, f"damaging checkpoints under {environment.name}"):
             place = results_of(results, environment)
             more = ["--resume"] if resume and place.exists() else []
             found[environment.name] = damaged_in(environment, using, [*arguments, *more], place)
@@ -199,13 +198,11 @@ def _measured(
     found = run(remaining(list(asked), {each.id for each in done}), workers, timeout)
     writing = Writer(results, header, after)
     try:
-        with writing as writer, closing(found), text.progress(terminal) as bar:
-            task = bar.add_task("mutations", total=total, completed=len(done))
-            for number, each in enumerate(found, start=len(done) + 1):
+        counting = text.counting(terminal, "mutations", total, len(done))
+        with writing as writer, closing(found), counting as one_more:
+            for each in found:
                 writer.write(each)
-                bar.advance(task)
-                if not terminal.is_terminal and number % max(1, total // LOG_LINES) == 0:
-                    err.print(f"{number} of {total} mutations")
+                one_more()
                 yield each
     except KeyboardInterrupt:
         return

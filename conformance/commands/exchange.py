@@ -14,6 +14,7 @@ from conformance.case import Case, find, require_inert, select
 from conformance.commands.complete import Globs, environments, writers
 from conformance.commands.options import AsJson, EnvironmentsFile
 from conformance.commands.report import exchange_report
+from conformance.errors import UsageError
 from conformance.judging.exchange import Cell
 from conformance.judging.exchange_results import (
     ExchangeHeader,
@@ -94,7 +95,7 @@ def run(
     ] = None,
     file: EnvironmentsFile = None,
     timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", help="Longest time for one reading.")
+        float, typer.Option(min=1, metavar="SECONDS", help="Longest time for one reading.")
     ] = TIMEOUT,
     resume: Annotated[
         bool, typer.Option("--resume", help="Take over what the results file holds already.")
@@ -105,6 +106,8 @@ def run(
     golden = writers == [GOLDEN]
     chosen = _golden_cases(globs) if golden else select(globs or versions.DEFAULT)
     require_inert(chosen)
+    if kept is not None:
+        _make(kept)
     own = [] if golden else writers
     found = parties(dict.fromkeys([*own, *readers]), tools(_tell), file)
     for each in found.values():
@@ -130,6 +133,13 @@ def run(
 def show(results: Annotated[Path, typer.Argument(metavar="FILE")], as_json: AsJson = False) -> None:
     """Draw the matrix of an exchange from its results file."""
     _show(read_exchange(results), results, as_json)
+
+
+def _make(kept: Path) -> None:
+    try:
+        kept.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{kept}: {error.strerror}; give --kept another directory") from None
 
 
 def _tell(note: str) -> None:

@@ -42,14 +42,14 @@ def command(
     message: Annotated[
         str,
         typer.Argument(
-            metavar="TEXT",
-            help=f"A message, words of it, or a name; '{STDIN}': standard input.",
+            metavar="[TEXT]",
+            help=f"A message, words of it, or a name; '{STDIN}' or nothing: standard input.",
         ),
-    ],
+    ] = STDIN,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Find the known defect behind a message or a traceback, and what was measured to help."""
-    asked = sys.stdin.read() if message == STDIN else message
+    asked = _pasted() if message == STDIN else message
     if not asked.strip():
         raise UsageError("there is no text to explain; give a message, or pipe a traceback to `-`")
     answers = explain(asked, defects())
@@ -61,6 +61,13 @@ def command(
         nothing = "nothing known is like it; docs/defects.md lists what is known"
         text.show(text.console(stderr=True), text.line(nothing))
     raise typer.Exit(ExitCode.AS_EXPECTED if answers else ExitCode.NOT_AS_EXPECTED)
+
+
+def _pasted() -> str:
+    if sys.stdin.isatty():
+        hint = "paste a message or a traceback, then press Ctrl-D on a line of its own"
+        text.show(text.console(stderr=True), text.line(hint))
+    return sys.stdin.read()
 
 
 def _json(answer: Answer) -> dict[str, object]:

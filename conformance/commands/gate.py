@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,7 +31,9 @@ from conformance.session import axes_of
 from conformance.versions.cache import write_whole
 from conformance.versions.environments import Environment, find, load_environments
 from conformance.versions.gate import (
+    AGAIN,
     ANSWER,
+    EXCHANGE,
     SUMMARY,
     Gate,
     Sides,
@@ -187,12 +190,19 @@ def _sides(gate: Gate, accept: Path | None, *, self_check: bool) -> Sides:
     if self_check:
         return sides
     if gate.exchange:
-        started = time.monotonic()
-        sides = exchanged(gate, sides)
-        gate.seconds["exchange"] = time.monotonic() - started
+        with _timed(gate, EXCHANGE):
+            sides = exchanged(gate, sides)
     sides = retried(gate, sides, lambda old, new: _compared(gate, old, new, accept))
     blocking = [row.case for row in _compared(gate, *sides, accept).rows if row.blocks]
-    return read_again(gate, sides, blocking)
+    with _timed(gate, AGAIN):
+        return read_again(gate, sides, blocking)
+
+
+@contextmanager
+def _timed(gate: Gate, name: str) -> Iterator[None]:
+    started = time.monotonic()
+    yield
+    gate.seconds[name] = time.monotonic() - started
 
 
 def _compared(gate: Gate, before: Side, after: Side, accept: Path | None) -> Comparison:

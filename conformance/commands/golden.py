@@ -60,7 +60,9 @@ def verify(directory: Where = DIRECTORY, as_json: AsJson = False) -> None:
     """Read every golden file with the installed versions, and judge what comes of it."""
     found = shelves(directory)
     declared = active(expected(found, directory), observed_versions())
-    outcomes = read_all(found)
+    count = sum(len(each.manifest.cases) for each in found)
+    with text.counting(err, "golden checkpoints", count) as one_more:
+        outcomes = read_all(found, one_more)
     judgements = [judge(each, declared) for each in outcomes.values()]
     reporter = text.Reporter()
     if as_json:

@@ -28,7 +28,6 @@ EPILOG = """Examples:
 [bold]conformance past --resume[/]  (after Ctrl-C or a crash)
 
 Exit codes: 0 measured, 2 usage, 3 inconclusive (a scene could not be played, or Ctrl-C)."""
-LOG_LINES = 20
 
 out = text.console()
 err = text.console(stderr=True)
@@ -79,16 +78,14 @@ def _measure(asked: list[Scene], timeout: float, found: list[Past], writer: Writ
     done = {each.scene for each in found}
     left = [scene for scene in asked if scene.id not in done]
     try:
-        with closing(run(left, timeout)) as results, text.progress(terminal) as bar:
-            task = bar.add_task("pasts", total=len(asked), completed=len(done))
+        counting = text.counting(terminal, "pasts", len(asked), len(done))
+        with closing(run(left, timeout)) as results, counting as one_more:
             for each in results:
                 writer.write(each)
                 found.append(each)
                 if each.scene not in done:
                     done.add(each.scene)
-                    bar.advance(task)
-                    if not terminal.is_terminal and len(done) % max(1, len(asked) // 20) == 0:
-                        err.print(f"{len(done)} of {len(asked)} pasts")
+                    one_more()
     except KeyboardInterrupt:
         return False
     except HarnessError as error:

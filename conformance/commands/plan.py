@@ -37,7 +37,9 @@ def command(
 ) -> None:
     """Tell the memory, disk and time that full-size cases will need, before they are run."""
     if measured:
-        print(large.measured_tables(map(read_results, measured)), end="")
+        runs = [read_results(each) for each in measured]
+        as_data = json.dumps(large.measured_json(runs), indent=1) + "\n" if as_json else ""
+        print(as_data or large.measured_tables(runs), end="")
         return
     cases = [
         each

@@ -26,6 +26,7 @@ from conformance.runner import run_cases
 from conformance.selection import chosen, part
 from conformance.session import Session, current_expectations, open_results, resume_results
 from conformance.shard import Shard
+from conformance.versions.runs import ending_like_ctrl_c
 
 EPILOG = """Examples:
 
@@ -47,8 +48,6 @@ EPILOG = """Examples:
 Exit codes: 0 as expected, 1 not as expected, 2 usage, 3 inconclusive."""
 LOG_SECONDS = 10.0
 """Between two lines of progress of a large case, likewise."""
-LOG_LINES = 20
-"""Lines of progress in a log that is no terminal."""
 
 out = text.console()
 err = text.console(stderr=True)
@@ -128,7 +127,7 @@ def command(
     kept = _emptied(Keep(keep, tuple(keep_only or ["*"]))) if keep else None
     interrupted = False
     try:
-        with session:
+        with session, ending_like_ctrl_c():
             _run_all(session, workers, timeout, kept, gallery)
             writer.unused = session.unused(default_cases())
     except KeyboardInterrupt:
@@ -164,7 +163,7 @@ def _run_all(
     session: Session, workers: int, timeout: float, keep: Keep | None, gallery: Gallery | None
 ) -> None:
     total, done = len(session.cases), len(session.judgements)
-    every = max(1, total // LOG_LINES)
+    every = max(1, total // text.LOG_LINES)
     reporter = text.Reporter()
     # Reports printed beside a bar on the same terminal must go through the console of the bar.
     terminal = out if out.is_terminal else err

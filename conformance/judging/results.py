@@ -344,6 +344,8 @@ def parse_line(path: Path, number: int, line: str, total: int) -> dict[str, Any]
 
 def parse_header(path: Path, data: dict[str, Any]) -> Header:
     """Return the header, or raise `UsageError`: it is none, or of another schema version."""
+    if command := data.get("kind"):
+        raise UsageError(f"{path} is of `conformance {command}`; give a file of `conformance run`")
     if data.get("line") != "header":
         raise UsageError(f"{path} is no results file: it has no header; give a file of a run")
     if data.get("schema") != SCHEMA_VERSION:

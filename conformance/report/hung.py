@@ -4,6 +4,7 @@ Reads picture files that a results file names, and nothing that is no picture.
 """
 
 import base64
+import itertools
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -39,10 +40,14 @@ class Frames:
         embedded = _data(file)
         if embedded not in self._known:
             if not embedded or len(embedded) > self._left:
-                return quote(Path(os.path.relpath(file, self._report)).as_posix())
+                return self.link(path)
             self._left -= len(embedded)
             self._known.add(embedded)
         return embedded
+
+    def link(self, path: str) -> str:
+        """Return where a file of the results lies, seen from the report."""
+        return quote(Path(os.path.relpath(self._beside / path, self._report)).as_posix())
 
 
 def _data(file: Path) -> str:
@@ -81,4 +86,14 @@ def _shown(files: Mapping[str, str], frames: Frames) -> Iterator[Picture]:
     for name, title in TITLES.items():
         path = next((files[name + kind] for kind in KINDS if name + kind in files), "")
         if Path(path).suffix in KINDS:
-            yield Picture(title, frames.source(path))
+            yield Picture(title, frames.source(path), tuple(_more(name, files, frames)))
+
+
+def _more(name: str, files: Mapping[str, str], frames: Frames) -> Iterator[tuple[str, str]]:
+    """Yield what else there is of a film: the MP4 that can be stopped, and its frames."""
+    if Path(film := files.get(f"{name}.mp4", "")).suffix == ".mp4":
+        yield "mp4", frames.link(film)
+    for number in itertools.count():
+        if Path(path := files.get(f"{name}-{number}.png", "")).suffix != ".png":
+            return
+        yield f"frame {number}", frames.link(path)

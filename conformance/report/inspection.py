@@ -74,8 +74,9 @@ def _one(each: Inspected, measured: Measured) -> Iterator[RenderableType]:
         yield line(f"  {_summary(found, first=found is checkpoint.loaded)}")
     if checkpoint.config is not None:
         yield line(f"  config.json: {_config(checkpoint)}")
-    yield Text()
-    yield Padding(_layers(checkpoint.loaded.weights), (0, 0, 0, 2))
+    if checkpoint.loaded.weights:
+        yield Text()
+        yield Padding(_layers(checkpoint.loaded.weights), (0, 0, 0, 2))
     if each.advice.answer is not None and each.advice.answer.reads:
         yield Text()
         yield Padding(_readers(each.advice.answer, measured), (0, 0, 0, 2))

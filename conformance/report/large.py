@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rich.table import Table
 
@@ -121,6 +122,16 @@ def measured_tables(runs: Iterable[Results]) -> str:
     for each in large:
         blocks += _costs(each)
     return "\n".join(blocks) + "\n"
+
+
+def measured_json(runs: Iterable[Results]) -> list[dict[str, Any]]:
+    """Return what all large cases of several runs came to and took, JSON-ready."""
+    return [
+        {**each.judgement.to_json(), "measures": dict(each.outcome.measures)}
+        for run in runs
+        for each in run.cases.values()
+        if _is_large(each.outcome.case)
+    ]
 
 
 def _is_large(case: str) -> bool:

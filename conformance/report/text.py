@@ -3,7 +3,8 @@
 import io
 import os
 import re
-from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal
 
 from rich.columns import Columns
@@ -32,7 +33,10 @@ LOG_WIDTH = 120
 FINDINGS_SHOWN = 12
 PATHS_SHOWN = 4
 CASES_SHOWN = 3
+LOG_LINES = 20
+"""Lines of progress in a log that is no terminal."""
 CAUSE_LENGTH = 240
+UNPICKLER = "WeightsUnpickler error: "
 ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~])?")
 """Begins what colours a text, or moves about on a terminal."""
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
@@ -272,9 +276,15 @@ def _cases(count: int) -> str:
 
 
 def shortened(text: str) -> str:
-    """Cut out the middle: what broke stands at the start or, in a traceback, at the end."""
+    """Cut out the middle: what broke stands at the start or, in a traceback, at the end.
+
+    `torch.load` has it in the middle, with the same advice around it whatever it was.
+    """
     if len(text) <= CAUSE_LENGTH:
         return text
+    before, key, broke = text.partition(UNPICKLER)
+    if key:
+        return f"{before[: CAUSE_LENGTH // 4]} ... {key}{broke[: CAUSE_LENGTH * 2 // 3]} ..."
     half = CAUSE_LENGTH // 2
     return f"{text[:half]} ... {text[-half:]}"
 
@@ -331,3 +341,31 @@ def progress(where: Console) -> Progress:
         disable=not where.is_terminal,
         transient=True,
     )
+
+
+@contextmanager
+def counting(where: Console, what: str, total: int, done: int = 0) -> Iterator[Callable[[], None]]:
+    """Yield what is called when one more is done: a bar in a terminal, some lines in a log."""
+    every = max(1, total // LOG_LINES)
+    with progress(where) as bar:
+        task = bar.add_task(what, total=total, completed=done)
+
+        def one_more() -> None:
+            nonlocal done
+            done += 1
+            bar.advance(task)
+            if not where.is_terminal and done % every == 0:
+                where.print(f"{done} of {total} {what}")
+
+        yield one_more
+
+
+@contextmanager
+def busy(where: Console, what: str) -> Iterator[None]:
+    """Say what is being done: it turns in a terminal, and is a line in a log."""
+    if where.is_terminal:
+        with where.status(what):
+            yield
+    else:
+        where.print(f"{what} ...")
+        yield

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from conformance.axes import models
-from conformance.axes.base import Scheme, Subject
+from conformance.axes.base import Device, Scheme, Subject
 from conformance.case import Case
 from conformance.errors import UnavailableError
 
@@ -99,28 +99,37 @@ def reckon(found: Shapes, scheme: Scheme, *, loads: bool) -> Budget:
     )
 
 
-def missing(need: Budget, *, memory: int, disk: int) -> str:
+def missing(need: Budget, *, memory: int, disk: int, gpu: int | None = None) -> str:
     """Say what a case needs and does not find; empty where it fits into these free bytes."""
     lacks = [
         f"{needed / GIB:.1f} GiB of {what}, {free / GIB:.1f} GiB are {state}"
         for what, state, needed, free in (
             ("memory", "available", need.memory, memory),
+            ("GPU memory", "free", need.memory, gpu),
             ("disk", "free", need.disk, disk),
         )
-        if needed > free
+        if free is not None and needed > free
     ]
     return f"needs {' and '.join(lacks)}" if lacks else ""
 
 
-def free(directory: Path) -> dict[str, int]:
-    """Return the free bytes of memory, and of the disk of a directory."""
-    return {
+def free(directory: Path, device: Device) -> dict[str, int]:
+    """Return the free bytes of memory, of the disk of a directory, and of the GPU if one is asked.
+
+    A device that is not there has no entry: that is told by whoever requires it.
+    """
+    import torch
+
+    found = {
         "memory": int(psutil.virtual_memory().available),
         "disk": shutil.disk_usage(directory).free,
     }
+    if device is Device.CUDA and torch.cuda.is_available():
+        found["gpu"] = torch.cuda.mem_get_info()[0]
+    return found
 
 
-def require_room(need: Budget, directory: Path) -> None:
+def require_room(need: Budget, directory: Path, device: Device) -> None:
     """Raise UnavailableError where a case does not fit into the memory and disk at hand."""
-    if lacks := missing(need, **free(directory)):
+    if lacks := missing(need, **free(directory, device)):
         raise UnavailableError(lacks)

@@ -1,5 +1,6 @@
 """Pictures as files that a person can look at, named by the result of their case."""
 
+import importlib.util
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -15,6 +16,10 @@ AMPLIFIED = 32
 """By how much a difference is multiplied, so that one step of a colour can be seen."""
 MILLISECONDS = 125
 """How long a film shows a frame."""
+ENLARGED = 8
+"""By how much an MP4 is: a player shows a tiny pipeline's 48 x 32 pixels as they are, and the codec
+halves the colours of both sides and takes no odd ones."""
+PLAYED: Mapping[str, Any] = {"fps": 1000 / MILLISECONDS, "quality": 9, "macro_block_size": 1}
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,7 @@ class Gallery:
 
     `reference` is the unquantized pipeline's, `quantized` was drawn before saving, `reloaded`
     after, and `difference` is what lies between the reference and the last, amplified. A picture
-    is a PNG; a film is a PNG a frame and a GIF.
+    is a PNG; a film is a PNG a frame, a GIF, and an MP4 where imageio has its ffmpeg.
     """
 
     directory: Path
@@ -82,6 +87,14 @@ def written(place: Path, arrays: Mapping[str, Any]) -> Iterator[str]:
             continue
         imageio.imwrite(place / f"{name}.gif", frames, duration=MILLISECONDS, loop=0)
         yield f"{name}.gif"
+        if importlib.util.find_spec("imageio_ffmpeg"):
+            imageio.imwrite(place / f"{name}.mp4", enlarged(frames), plugin="FFMPEG", **PLAYED)
+            yield f"{name}.mp4"
         for number, frame in enumerate(frames):
             imageio.imwrite(place / f"{name}-{number}.png", frame)
             yield f"{name}-{number}.png"
+
+
+def enlarged(frames: Any) -> Any:
+    """Return frames whose every pixel is a square of pixels."""
+    return frames.repeat(ENLARGED, axis=1).repeat(ENLARGED, axis=2)

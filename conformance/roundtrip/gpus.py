@@ -4,6 +4,7 @@ A process is told before it starts CUDA, which reads the variable then and never
 one GPU is `cuda`, and `cuda:0`, whatever its place in the machine.
 """
 
+import gc
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -34,3 +35,12 @@ def at_turn(turn: int, work: Callable[..., None], *arguments: Any) -> None:
         if chosen is not None:
             os.environ[VISIBLE] = chosen
     work(*arguments)
+
+
+def give_back() -> None:
+    """Let other processes have the memory of tensors that are gone: torch keeps that of a GPU."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()

@@ -57,8 +57,15 @@ class Ladder:
         return self.footprint.part(name, total, done) if self.footprint else nullcontext()
 
     @contextmanager
-    def stage(self, stage: Stage, directory: Path | None = None) -> Iterator[None]:
-        """Run the block as a stage; after a failure the files in `directory` are its leftovers.
+    def stage(
+        self, stage: Stage, directory: Path | None = None, disk: Path | None = None
+    ) -> Iterator[None]:
+        """Run the block as a stage.
+
+        Args:
+            stage: which.
+            directory: after a failure the files in it are its leftovers.
+            disk: where the block writes, if not there: a full disk is nobody's failure.
 
         Raises:
             BrokenError: the libraries under test raised.
@@ -75,16 +82,18 @@ class Ladder:
         except HarnessError as error:
             raise NoResultError(NoResult(NoResultKind.HARNESS_ERROR, str(error), stage)) from error
         except Exception as error:
-            raise self._ended(error, stage, directory) from error
+            raise self._ended(error, stage, directory, disk or directory) from error
         finally:
             self.steps.append(Step(stage, time.perf_counter() - start, self.reader))
 
-    def _ended(self, error: Exception, stage: Stage, directory: Path | None) -> Exception:
+    def _ended(
+        self, error: Exception, stage: Stage, directory: Path | None, disk: Path | None
+    ) -> Exception:
         text = f"{type(error).__name__}: {error}"
         if out_of_memory(error):
             reason = text.splitlines()[0]
             return NoResultError(NoResult(NoResultKind.OUT_OF_MEMORY, reason, stage))
-        if no_space(text) or (directory and is_full(directory)):
+        if no_space(text) or (disk and is_full(disk)):
             reason = f"No space left on device: {text}"
             return NoResultError(NoResult(NoResultKind.HARNESS_ERROR, reason, stage))
         if stage in OURS:

@@ -92,7 +92,7 @@ def planner(connection: Connection, directory: str) -> None:
 def planned(case: Case, place: Path) -> Planned:
     """Return what a case will need on this machine."""
     need = budget(case)
-    reason, seconds = missing(need, **free(place)), 0.0
+    reason, seconds = missing(need, **free(place, case.device)), 0.0
     try:
         speed = rates(case.scheme.name, case.device, place, tokens(case.subject))
         seconds = estimate(need, speed, case.route.loads)

@@ -3,10 +3,14 @@
 from typing import Any
 
 from conformance.axes.base import Device, Scheme, Subject
+from conformance.case import Case
 from conformance.errors import UnavailableError
 
 BYTES_PER_PARAMETER = 6
 """Memory for the bf16 model, a bf16 copy that is quantized, and the model that is loaded back."""
+
+LONGEST = 240.0
+"""Seconds that quantizing may take: more, and the case would run into its time limit of 300."""
 
 
 def require_device(device: Device) -> None:
@@ -26,6 +30,16 @@ def require_memory(subject: Subject) -> None:
     if needed > available:
         raise UnavailableError(
             f"needs {needed / 2**30:.1f} GiB of memory, {available / 2**30:.1f} GiB are available"
+        )
+
+
+def require_time(case: Case) -> None:
+    """Raise UnavailableError where quantizing on the CPU takes longer than a case may."""
+    millions = case.subject.parameters / 1e6
+    seconds = millions * case.scheme.seconds
+    if case.device.writer is Device.CPU and seconds > LONGEST:
+        raise UnavailableError(
+            f"quantizing {millions:,.0f} M parameters takes {seconds / 60:,.0f} minutes of one core"
         )
 
 

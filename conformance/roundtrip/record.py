@@ -88,7 +88,8 @@ class Record:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".half-")
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(self.to_json(), file)
+                # Not `json.dump`, whose encoder is not the fast one.
+                file.write(json.dumps(self.to_json()))
             Path(name).chmod(READABLE)
             Path(name).replace(path)
         except BaseException:

@@ -93,7 +93,7 @@ def _floors(log: Log, workshop: Workshop) -> dict[str, float]:
     with log.ladder.stage(Stage.RESOLVE):
         require_device(case.device)
         need = budget(case)
-        require_room(need, workshop.directory)
+        require_room(need, workshop.directory, case.device)
         storage, _ = how_far(case.scheme, case.device)
         config = case.scheme.resolve().config
     with log.ladder.stage(Stage.BUILD):

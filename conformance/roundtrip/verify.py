@@ -229,7 +229,7 @@ def resave(case: Case, directory: Path, ladder: Ladder, got: Held, record: Recor
     """
     if "resave" in case.format.not_asked:
         return []
-    with ladder.stage(Stage.RESAVE):
+    with ladder.stage(Stage.RESAVE, disk=directory):
         rounds = tuple(_rounds(case, directory, got, record))
     return checks.ask(Evidence(case=case, record=record, resaved=rounds), Side.RESAVER)
 

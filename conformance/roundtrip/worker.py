@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing.connection import Connection
@@ -14,6 +14,7 @@ from pathlib import Path
 from conformance.axes import registry
 from conformance.axes.base import Device
 from conformance.case import find
+from conformance.roundtrip.gpus import give_back
 from conformance.roundtrip.outcome import NoResult, NoResultKind, Outcome, Progress, Stage
 from conformance.roundtrip.quiet import quietly
 
@@ -69,9 +70,9 @@ def reader(connection: Connection, log: str) -> None:
             answer(connection, case_id, work, partial(spent, imported))
 
 
-def spent(imported: Collection[str]) -> bool:
+def spent(imported: Set[str]) -> bool:
     """Has this process imported anything since, the suite's own modules aside?"""
-    return any(name not in imported and not name.startswith("conformance") for name in sys.modules)
+    return any(not name.startswith("conformance") for name in sys.modules.keys() - imported)
 
 
 def prober(connection: Connection, log: str) -> None:
@@ -109,6 +110,8 @@ def answer(
     except Exception:  # noqa: BLE001 - our own mistake must not cost the other cases
         reason = traceback.format_exc(limit=-6)
         outcome = Outcome(case_id, no_result=NoResult(NoResultKind.HARNESS_ERROR, reason))
+    if outcome.no_result is not None and outcome.no_result.kind is NoResultKind.OUT_OF_MEMORY:
+        give_back()
     if last():
         connection.send(SPENT)
     connection.send(outcome.to_json())
@@ -144,8 +147,17 @@ def libraries_import(connection: Connection) -> bool:
 
 
 def import_error(error: BaseException) -> str:
-    """Return one line on why the libraries do not import, with the mend."""
+    """Return one line on why the libraries do not import, with the mend.
+
+    diffusers says of every import that it could not do it; what it was is behind that.
+    """
+    while error.__cause__ is not None:
+        error = error.__cause__
     text = f"{type(error).__name__}: {error}".splitlines()[0]
-    if isinstance(error, ModuleNotFoundError):
+    if isinstance(error, ModuleNotFoundError) and error.name and "." not in error.name:
         return f"{text}; install it: python -m pip install {error.name}"
-    return f"{text}; these versions do not import together, install versions that do"
+    places = [
+        frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)
+    ]
+    place = f" (in {places[-1]})" if places else ""
+    return f"{text}{place}; these versions do not import together, install versions that do"

@@ -1,7 +1,6 @@
 """Build and quantize once for all the cases that share it; hold one of each at a time."""
 
 import copy
-import gc
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,12 +18,18 @@ from conformance.roundtrip.budget import budget, require_room
 from conformance.roundtrip.calls import BF16, calling
 from conformance.roundtrip.drawing import Drawn, handed, picture_of, put_into
 from conformance.roundtrip.facts import ModelFacts
+from conformance.roundtrip.gpus import give_back
 from conformance.roundtrip.held import Held, held
 from conformance.roundtrip.ladder import HarnessError, Ladder, ours
 from conformance.roundtrip.observe import digest, named_tensors, observe, plain
 from conformance.roundtrip.oracle import save_oracle
 from conformance.roundtrip.outcome import Stage
-from conformance.roundtrip.possible import how_far, require_device, require_memory
+from conformance.roundtrip.possible import (
+    how_far,
+    require_device,
+    require_memory,
+    require_time,
+)
 from conformance.roundtrip.record import Output
 from conformance.roundtrip.streamed import Reference, StreamedBase, is_streamed
 
@@ -160,7 +165,7 @@ class Workshop:
         if self._product is not None:
             key, product = self._product
             self._product = (key, replace(product, model=None))
-        gc.collect()
+        give_back()
 
     def _discard(self) -> None:
         """Free the quantized model before the next one is made, and its oracle on disk."""
@@ -177,7 +182,7 @@ class Workshop:
         with ladder.stage(Stage.BUILD):
             require_device(case.device.writer)
             if is_streamed(case.subject):
-                require_room(budget(case), self.directory)
+                require_room(budget(case), self.directory, case.device.writer)
             else:
                 require_memory(case.subject)
             with ladder.part("build"):
@@ -193,6 +198,7 @@ class Workshop:
             require_device(case.device.writer)
             quantization = case.scheme.resolve()
             storage, storage_only = how_far(case.scheme, case.device.writer)
+            require_time(case)
         base = self.base(case, ladder)
         with ladder.stage(Stage.RESOLVE):
             require_targets(case, base)

@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -34,6 +36,10 @@ DEFAULT = tuple(
 )
 """The schemes of CPU that most releases have, in the formats that people keep."""
 AT_ONCE = 2
+SHARE = 40
+"""Checkpoints that are worth a process of their own: to start one takes as long as to read them."""
+Asked = tuple[str, str]
+"""A writer's label and the id of a case that it wrote."""
 Member = Party | Absent | Shelf
 """A shelf of golden files takes part as a writer that has written."""
 
@@ -230,25 +236,23 @@ class _Reading:
     )
     """Cells, an error of a thread, or None when a reader is through."""
 
-    def asked(self, reader: str) -> dict[str, tuple[str, ...]]:
-        """Return the cases that a reader is to read, by writer."""
+    def asked(self, reader: str) -> list[Asked]:
+        """Return what a reader is to read."""
         chosen = {case.id for case in self.plan.cases}
-        return {
-            writer: tuple(
-                case
-                for case in index.written
-                if case in chosen and Cell(case, writer, reader).id not in self.known
-            )
+        return [
+            (writer, case)
             for writer, index in self.indexes.items()
-        }
+            for case in index.written
+            if case in chosen and Cell(case, writer, reader).id not in self.known
+        ]
 
-    def read(self, reader: str, party: Party, tell: Told) -> None:
-        """Put the cells of one reader into the queue; those it did not answer come last."""
-        open_cells = {(w, case) for w, cases in self.asked(reader).items() for case in cases}
+    def read(self, reader: str, party: Party, asked: Sequence[Asked], tell: Told) -> None:
+        """Put cells of one reader into the queue; those it did not answer come last."""
+        open_cells = set(asked)
         tell(f"{reader} reads {len(open_cells)} checkpoints")
         reason = "the reader ended before this checkpoint"
         try:
-            for readings in self._readings(reader, party):
+            for readings in self._readings(party, asked):
                 open_cells.discard((readings.writer, readings.case))
                 self.cells.put(Cell(readings.case, readings.writer, reader, readings))
         except PartyError as error:
@@ -262,15 +266,15 @@ class _Reading:
                 self.cells.put(Cell(case, writer, reader, nothing=nothing))
         self.cells.put(None)
 
-    def _readings(self, reader: str, party: Party) -> Iterator[Readings]:
+    def _readings(self, party: Party, asked: Sequence[Asked]) -> Iterator[Readings]:
         requests = [
             {
                 "writer": writer,
                 "directory": str(self.plan.place(writer)),
-                "cases": cases,
+                "cases": [case for _, case in cells],
                 "sparing": self.plan.sparing,
             }
-            for writer, cases in self.asked(reader).items()
+            for writer, cells in groupby(asked, key=itemgetter(0))
         ]
         module = ("conformance.roundtrip.readback", "--timeout", str(self.plan.timeout))
         for line in _lines(party, module, json.dumps(requests), self.stop):
@@ -283,10 +287,22 @@ class _Reading:
 
 def _read_all(work: _Reading, tell: Told) -> Iterator[Cell]:
     there = {name: each for name, each in work.plan.readers.items() if isinstance(each, Party)}
+    shares = _shared({name: work.asked(name) for name in there})
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        for name, party in there.items():
-            pool.submit(work.read, name, party, tell)
+        for name, asked in shares:
+            pool.submit(work.read, name, there[name], asked, tell)
         try:
-            yield from drained(work.cells, len(there))
+            yield from drained(work.cells, len(shares))
         finally:
             work.stop.set()
+
+
+def _shared(asked: Mapping[str, Sequence[Asked]]) -> list[tuple[str, Sequence[Asked]]]:
+    """Return what each process reads: a reader with most of the work gets a second one."""
+    everything = sum(map(len, asked.values()))
+    shares = []
+    for reader, cells in asked.items():
+        worth = min(round(AT_ONCE * len(cells) / max(1, everything)), len(cells) // SHARE)
+        count = max(1, worth) if cells else 0
+        shares += [(reader, cells[number::count]) for number in range(count)]
+    return shares

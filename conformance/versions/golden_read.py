@@ -1,6 +1,6 @@
 """Read the golden files with the installed versions, and what is declared to come of it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -47,8 +47,14 @@ def _ways(case: str, directory: Path) -> Iterator[Way]:
             yield Way.CONFIG
 
 
-def read_all(shelves: Iterable[Shelf]) -> dict[str, Outcome]:
+def read_all(
+    shelves: Iterable[Shelf], one_more: Callable[[], None] = lambda: None
+) -> dict[str, Outcome]:
     """Read every golden file every way in fresh processes; the outcomes by id.
+
+    Args:
+        shelves: where they lie.
+        one_more: is called when a checkpoint was read.
 
     Raises:
         UsageError: the libraries under test do not import.
@@ -58,10 +64,13 @@ def read_all(shelves: Iterable[Shelf]) -> dict[str, Outcome]:
     requests = [
         Request(label, shelf.directory, shelf.manifest.cases) for label, shelf in asked.items()
     ]
+    found: dict[ReadingOf, Outcome] = {}
+    for readings in read_back(requests):
+        found |= dict(_outcomes(readings))
+        one_more()
     return {
         str(item): replace(outcome, case=str(item))
-        for readings in read_back(requests)
-        for item, outcome in _outcomes(readings)
+        for item, outcome in found.items()
         if item in wanted
     }
 

@@ -77,7 +77,16 @@ def load_with_state(
 
 
 def _format(name: str, title: str, *, schemes: tuple[str, ...] = SCHEMES, **more: Any) -> Format:
-    return Format(name, title, schemes=schemes, ahead=True, has_config=False, executes=True, **more)
+    return Format(
+        name,
+        title,
+        schemes=schemes,
+        ahead=True,
+        has_config=False,
+        executes=True,
+        beside=3_000_000,  # flux-small: 2.7 MB
+        **more,
+    )
 
 
 ALONE: Mapping[str, Any] = {"save": save, "load": load, "read": read_package}

@@ -136,7 +136,7 @@ def _attempt(attempt: Attempt, texts: Texts, pictures: Numbers) -> list[Any]:
         {name: _number(value) for name, value in outcome.measures.items()},
         {printable(name): size for name, size in outcome.files.items()},
         _judgement(attempt.judgement, texts),
-        [[texts(each.title), pictures(each.source)] for each in attempt.pictures],
+        [[texts(each.title), pictures(each.source), each.links] for each in attempt.pictures],
     ]
 
 

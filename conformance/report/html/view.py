@@ -20,6 +20,8 @@ class Picture:
     title: str
     source: str
     """A data URI, or a link relative to the report."""
+    links: tuple[tuple[str, str], ...] = ()
+    """What else there is of it: words and a link relative to the report."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,8 @@ function unpacked(entry) {
     steps: steps.reduce((found, _, at) => at % 3 ? found : [...found, {
       stage: packed.stages[steps[at]], reader: packed.readers[steps[at + 1]], ms: steps[at + 2],
     }], []),
-    pictures: pictures.map(([title, source]) => ({title: text(title), source: packed.pictures[source]})),
+    pictures: pictures.map(([title, source, links]) =>
+      ({title: text(title), source: packed.pictures[source], links})),
     findings: findings.map(([stage, reader, count, ...told]) => {
       const [check, harm, what, wanted, got, paths] = told.map(text);
       return {stage: packed.stages[stage], reader: packed.readers[reader], count, check, harm, what,

@@ -146,7 +146,8 @@ function differences(attempt) {
     make("td", {}, each.check, make("br"), chipOf(each.harm)), paths(each),
     make("td", {}, each.what), make("td", {}, each.wanted), make("td", {}, each.got),
     make("td", {}, each.reader)));
-  return [heading(attempt, "Findings"), make("div", {class: "wide"}, table(
+  const scrolled = {class: "wide findings", tabindex: "0", role: "group", "aria-label": "Findings"};
+  return [heading(attempt, "Findings"), make("div", scrolled, table(
     ["check", "path", "what", "wanted", "got", "process"], rows))];
 }
 
@@ -168,13 +169,16 @@ function table(names, rows, numeric = []) {
 }
 
 // What a pipeline drew. A link is followed in a tab of its own: the report asks for nothing.
+const opens = (href, words, name) => make("a", {href, target: "_blank", rel: "noreferrer",
+  "aria-label": `${name}: ${words}`}, words.replace(/^frame /, ""));
+
 function picturesOf(attempt) {
   if (!attempt.pictures.length) return [];
   return [heading(attempt, "Pictures"), make("div", {class: "pictures"}, attempt.pictures.map(
-    ({title, source}) => make("figure", {}, source.startsWith("data:image/")
-      ? make("img", {src: source, alt: title})
-      : make("a", {href: source, target: "_blank", rel: "noreferrer"}, "open the file"),
-    make("figcaption", {}, title))))];
+    ({title, source, links}) => make("figure", {}, source.startsWith("data:image/")
+      ? make("img", {src: source, alt: title}) : opens(source, "open the file", title),
+    make("figcaption", {}, title, links.length ? make("span", {class: "links"}, links.map(
+      ([words, href]) => opens(href, words, title))) : null))))];
 }
 
 function filesOf(attempt) {
