@@ -24,7 +24,7 @@ from conformance.judging.defects import (
     load_workarounds,
     names_of,
 )
-from conformance.judging.excuses import Raises
+from conformance.judging.excuses import Ends, Raises
 from conformance.judging.expectations import Expectation, load_expectations
 from conformance.judging.explain import How, explain
 from conformance.judging.measured import Observed, Sample, measured
@@ -79,6 +79,8 @@ def test_a_sample_is_still_what_its_expectation_foresees(defect: Defect, sample:
         excuse = part.expectation.excuse
         if isinstance(excuse, Raises) and sample.said:
             foreseen.append(bool(excuse.match.search(sample.message)))
+        elif isinstance(excuse, Ends):
+            foreseen.append(excuse.match is None or bool(excuse.match.search(sample.what)))
         elif not isinstance(excuse, Raises) and not sample.said:
             foreseen.append(bool(excuse.what.fullmatch(sample.what)))  # type: ignore[union-attr]
     assert any(foreseen)

@@ -28,7 +28,7 @@ class Sample:
     said: tuple[Raised, ...]
     """The exceptions of the traceback, the last of which ended it; of a finding none."""
     what: str = ""
-    """What a check found; of an exception nothing."""
+    """What a check found, or why there is no result; of an exception nothing."""
     wanted: str = ""
     got: str = ""
 
@@ -128,7 +128,9 @@ def _count(
 
 
 def _seen(expectation: Expectation, outcome: Outcome) -> list[Event]:
-    return [each for each in breaks(outcome) if not expectation.excuse.differences(each)]
+    ended = () if outcome.no_result is None else (outcome.no_result,)
+    events: tuple[Event, ...] = (*breaks(outcome), *ended)
+    return [each for each in events if not expectation.excuse.differences(each)]
 
 
 def _came_as_far(expectation: Expectation, outcome: Outcome) -> bool:
