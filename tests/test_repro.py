@@ -74,9 +74,9 @@ def test_so_are_those_of_other_sizes_and_devices() -> None:
 
 
 def test_a_format_without_lines_is_refused_in_one() -> None:
-    case = find("flux-tiny.int8wo.quantize_.dcp.cpu")
+    case = find("flux-tiny.int8wo.quantize_.dcp-2-to-1.cpu")
     with pytest.raises(
-        UsageError, match=r"^the format dcp has no lines for a repro; give its [\w ]*$"
+        UsageError, match=r"^the format dcp-2-to-1 has no lines for a repro; give its [\w ]*$"
     ):
         script(repro(case))
 

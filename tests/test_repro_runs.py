@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -50,13 +51,20 @@ def test_every_expectation_has_an_example() -> None:
     assert [e.name for e in lacking if any(e.about(c.id) and c.device == "cpu" for c in tiny)] == []
 
 
-@pytest.mark.parametrize(
-    "expectation", [pytest.param(each, id=each.name) for each in EXPECTATIONS if example(each)]
-)
+def examples() -> Iterator[Any]:
+    """Those of further ways to save and load are many, and as slow to run as the rest together."""
+    for each in EXPECTATIONS:
+        if (case := example(each)) is not None:
+            yield pytest.param(each, id=each.name, marks=[pytest.mark.slow] * case.extra)
+
+
+@pytest.mark.parametrize("expectation", list(examples()))
 def test_the_repro_of_every_expectation_reproduces(
     expectation: Expectation, tmp_path: Path
 ) -> None:
     case = example(expectation) or HEALTHY
+    for package in case.format.script.packages if case.format.script else ():
+        pytest.importorskip(package)
     ran = run(repro(case, expectation.name), tmp_path)
     assert ran.code == 1, ran.output
     excuse = expectation.excuse

@@ -118,12 +118,14 @@ def others() -> Results:
 
 
 def test_those_of_other_formats_are_of_every_extra_format(others: Results) -> None:
+    subjects = ("flux-tiny", "cogvideox-tiny")
     wanted = {
         each.id
         for each in all_cases().values()
-        if each.format.extra and each.subject.name == "flux-tiny" and each.device == "cpu"
+        if each.format.extra and each.subject.name in subjects and each.device == "cpu"
     }
-    again = "conformance run -m extra --select 'flux-tiny.*.cpu' --results R"
+    selected = " ".join(f"--select '{name}.*.cpu'" for name in subjects)
+    again = f"conformance run -m extra {selected} --results R"
     assert others.cases.keys() == wanted, again
     assert others.footer.complete
     assert others.header.suite == __version__

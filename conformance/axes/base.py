@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from conformance._compat import StrEnum
+from conformance.axes.altering import Alteration
 from conformance.axes.files import Contents
 from conformance.axes.source import FormatScript, InputsScript, Source
 from conformance.errors import UnavailableError
@@ -397,6 +398,8 @@ class Format:
     """Its load executes what is in the file: only the run that wrote it may read it."""
     holds_all: bool = False
     """Its files also hold the buffers that are in no state dict."""
+    alters: Alteration | None = None
+    """What is done to the quantized model before it is saved; None for nothing."""
     has_config: bool = True
     """A `config.json` is written beside the weights."""
     crosses: bool = False

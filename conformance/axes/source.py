@@ -99,6 +99,10 @@ class FormatScript:
     load: str
     imports: frozenset[Import] = frozenset()
     load_imports: frozenset[Import] = frozenset()
+    alters: str = ""
+    """What is done to `model` before it is saved; what comes out must come back."""
+    packages: tuple[str, ...] = ()
+    """Distributions that it needs beside the usual ones."""
 
 
 InputsScript = Callable[[Mapping[str, Any]], tuple[Sequence[str], str]]

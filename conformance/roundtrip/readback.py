@@ -62,11 +62,13 @@ def _readings(readers: "_Readers", case: Case, request: Request) -> Readings:
     if request.sparing and case.format.has_config and _harmless(loader):
         return Readings(request.writer, case.id, loader, spared(case.id))
     named = case.format.has_config and _names_a_quantization(directory)
+    # Beside the weights of an altered model there may be more of it, as adapters are.
+    apart = case.format.has_config and case.format.alters is None
     return Readings(
         writer=request.writer,
         case=case.id,
         loader=loader,
-        weights=ask(Way.WEIGHTS) if case.format.has_config else loader,
+        weights=ask(Way.WEIGHTS) if apart else loader,
         config=ask(Way.CONFIG) if named else None,
     )
 

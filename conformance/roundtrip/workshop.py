@@ -160,6 +160,14 @@ class Workshop:
             self._product = (case.quantized, self._again(case, self._product[1], ladder))
         return self._product[1]
 
+    def another(self, case: Case, ladder: Ladder) -> Product:
+        """Return the quantized model of the case made once more, for who changes it.
+
+        Raises:
+            NoResultError, BrokenError: see `Ladder.stage`.
+        """
+        return self._again(case, self.product(case, ladder), ladder)
+
     def put_away(self) -> None:
         """Let go of the quantized model and keep what is known of it: it can be made again."""
         if self._product is not None:
@@ -357,6 +365,7 @@ def shard_limit(form: Format, facts: ModelFacts) -> int:
 
     Its scale then lies in another shard, so that the shards of a weight must be put together.
     """
+    split = facts.quantized or facts.saved  # nothing is quantized where a format dequantizes
     return form.shard_bytes or (
-        max(inner.bytes for each in facts.quantized.values() for inner in each.inner.values()) - 1
+        max(inner.bytes for each in split.values() for inner in each.inner.values()) - 1
     )

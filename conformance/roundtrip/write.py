@@ -15,6 +15,7 @@ from conformance.axes.files import Contents
 from conformance.case import Case
 from conformance.environment import observed_versions
 from conformance.roundtrip import checks
+from conformance.roundtrip.altered import altered
 from conformance.roundtrip.checks.payload import most_bytes
 from conformance.roundtrip.checks.reduction import bf16_bytes
 from conformance.roundtrip.evidence import Evidence, Side
@@ -71,7 +72,7 @@ def write(case: Case, workshop: Workshop, directory: Path, ladder: Ladder) -> Wr
         BrokenError: a library under test failed.
         NoResultError: the case cannot be measured.
     """
-    product = workshop.product(case, ladder)
+    product = _to_be_saved(case, workshop, ladder)
     checkpoint = directory / CHECKPOINT
     checkpoint.mkdir(parents=True)
     with ladder.stage(Stage.SAVE, checkpoint), _saving(ladder, product, checkpoint):
@@ -98,6 +99,14 @@ def prepared(form: Format, product: Product) -> tuple[Any, Output | None]:
         return given, None if product.output is None else output_facts(product.output)
     made = form.prepare(given)
     return made, output_facts(product.base.output_of(made))
+
+
+def _to_be_saved(case: Case, workshop: Workshop, ladder: Ladder) -> Product:
+    """Return the quantized model, or what the format makes of another one that is equal to it."""
+    if case.format.alters is None:
+        return workshop.product(case, ladder)
+    place = workshop.directory / "altered"
+    return altered(case, workshop.another(case, ladder), case.format.alters, place, ladder)
 
 
 def _saving(ladder: Ladder, product: Product, checkpoint: Path) -> AbstractContextManager[None]:

@@ -55,7 +55,7 @@ LOADS = {
         "loaded = {model}(**CONFIG).to(torch.bfloat16).eval()\n"
         "load_checkpoint_in_model(loaded, directory)",
     ),
-    "-into-quantized": (load_quantized, ""),
+    "-into-quantized": (load_quantized, "load_checkpoint_in_model(loaded, directory)"),
     "-mapped": (
         load_mapped,
         "with init_empty_weights(include_buffers=False):\n"
@@ -63,7 +63,7 @@ LOADS = {
         'load_checkpoint_in_model(loaded, directory, {{"": "{device}"}}, dtype=torch.bfloat16)',
     ),
 }
-"""End of a name -> the load, and its lines of a repro, where it needs no second model."""
+"""End of a name -> the load, and its lines of a repro."""
 
 
 def _formats(*, safe: bool, sharded: bool) -> Iterator[Format]:
@@ -90,9 +90,7 @@ def _formats(*, safe: bool, sharded: bool) -> Iterator[Format]:
                 load=lines,
                 imports=frozenset({("accelerate", "Accelerator")}),
                 load_imports=frozenset(("accelerate", name) for name in names),
-            )
-            if lines
-            else None,
+            ),
         )
 
 

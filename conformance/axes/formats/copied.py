@@ -10,6 +10,7 @@ from conformance.axes.base import Format
 from conformance.axes.formats import state_dict
 from conformance.axes.pretrained import REPRESENTATIVE
 from conformance.axes.ranks import in_processes
+from conformance.axes.source import FormatScript
 
 
 def save_copy(model: Any, directory: Path, shard_limit: int) -> None:
@@ -39,6 +40,16 @@ def save_elsewhere(model: Any, directory: Path, _shard_limit: int) -> None:
     in_processes(2, work)
 
 
+NAME = state_dict.NAME
+COPY = f'torch.save(copy.deepcopy(model).state_dict(), directory / "{NAME}")'
+SEND = f"""\
+context = torch.multiprocessing.get_context("fork")
+queue = context.SimpleQueue()
+child = context.Process(target=lambda: torch.save(queue.get(), directory / "{NAME}"))
+child.start()
+queue.put(model.state_dict())
+child.join()"""
+
 FORMATS = tuple(
     Format(
         name=name,
@@ -50,13 +61,15 @@ FORMATS = tuple(
         extra=True,
         has_config=False,
         has_requires_grad=False,
+        script=FormatScript(save=lines, load=state_dict.LOAD.format(options="")),
     )
-    for name, title, save in (
-        ("deepcopy", "`torch.save` of `copy.deepcopy(model).state_dict()`", save_copy),
+    for name, title, save, lines in (
+        ("deepcopy", "`torch.save` of `copy.deepcopy(model).state_dict()`", save_copy, COPY),
         (
             "multiprocessing",
             "a state dict sent to another process by `torch.multiprocessing`, saved there",
             save_elsewhere,
+            SEND,
         ),
     )
 )

@@ -4,7 +4,7 @@
 those of a plain one. `HuggingFaceStorageWriter` writes safetensors; `dcp_to_torch_save` turns a
 checkpoint into one file of `torch.save`, without a model.
 
-They have no lines for a repro: what goes wrong is a `BaseException`, which no repro waits for.
+What goes wrong is a `BaseException`. The suite and its repros raise what is behind it.
 """
 
 import tempfile
@@ -12,12 +12,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 from conformance.axes.base import Device, Format
 from conformance.axes.files import read_dcp, read_safetensors, read_torch
 from conformance.axes.formats import state_dict
 from conformance.axes.pretrained import REPRESENTATIVE, plain_model
+from conformance.axes.source import FormatScript
 from conformance.errors import UnavailableError
 
 BARE = partial(
@@ -105,6 +107,45 @@ def save_converted(model: Any, directory: Path, shard_limit: int) -> None:
             dcp_to_torch_save(name, directory / state_dict.NAME)
 
 
+CHECKPOINT = "torch.distributed.checkpoint"
+SAVE = """\
+try:
+    {how}
+except CheckpointException as error:  # it is no Exception: a plain handler does not see it
+    raise next(iter(error.failures.values()))[0] from error"""
+LOAD = f"""\
+state = loaded.state_dict()
+{SAVE}
+loaded.load_state_dict(state, assign=True)"""
+PLAIN = "loaded = {{model}}(**CONFIG).to(torch.bfloat16).eval()\n"
+TO_TORCH = f"""\
+with tempfile.TemporaryDirectory() as folder:
+    save(model.state_dict(), checkpoint_id=folder)
+    {indent(SAVE, "    ").strip()}"""
+
+
+def _script(
+    save: str, load: str, *names: str, storage: tuple[str, ...] = (), before: str = ""
+) -> FormatScript:
+    """Return the lines; `save` and `load` are calls of DCP."""
+    needed = frozenset((CHECKPOINT, name) for name in ("CheckpointException", *names))
+    stored = frozenset((f"{CHECKPOINT}.hf_storage", name) for name in storage)
+    return FormatScript(
+        save=SAVE.format(how=save),
+        load=before.format() + LOAD.format(how=load),
+        imports=needed | stored,
+        load_imports=needed | stored,
+    )
+
+
+BY_ID = (
+    "save(model.state_dict(), checkpoint_id=directory)",
+    "load(state, checkpoint_id=directory)",
+)
+BY_STORAGE = (
+    "save(model.state_dict(), storage_writer=HuggingFaceStorageWriter(str(directory)))",
+    "load(state, storage_reader=HuggingFaceStorageReader(str(directory)))",
+)
 FORMATS = (
     BARE(
         name="dcp",
@@ -113,6 +154,7 @@ FORMATS = (
         load=load_quantized,
         read=read_dcp,
         refills=True,
+        script=_script(*BY_ID, "save", "load"),
     ),
     BARE(
         name="dcp-into-plain",
@@ -120,6 +162,7 @@ FORMATS = (
         save=save,
         load=load_plain,
         read=read_dcp,
+        script=_script(*BY_ID, "save", "load", before=PLAIN),
     ),
     BARE(
         name="dcp-huggingface",
@@ -128,6 +171,12 @@ FORMATS = (
         load=load_huggingface,
         read=read_safetensors,
         refills=True,
+        script=_script(
+            *BY_STORAGE,
+            "save",
+            "load",
+            storage=("HuggingFaceStorageReader", "HuggingFaceStorageWriter"),
+        ),
     ),
     BARE(
         name="dcp-to-torch",
@@ -135,5 +184,16 @@ FORMATS = (
         save=save_converted,
         load=partial(state_dict.load, mmap=False),
         read=read_torch,
+        script=FormatScript(
+            save=TO_TORCH.format(how=f'dcp_to_torch_save(folder, directory / "{state_dict.NAME}")'),
+            load=state_dict.LOAD.format(options=""),
+            imports=frozenset(
+                {
+                    (CHECKPOINT, "save"),
+                    (CHECKPOINT, "CheckpointException"),
+                    (f"{CHECKPOINT}.format_utils", "dcp_to_torch_save"),
+                }
+            ),
+        ),
     ),
 )

@@ -15,9 +15,11 @@ from typing import Any
 from conformance.axes.base import Device, Format
 from conformance.axes.files import Contents, read_safetensors, readable
 from conformance.axes.pretrained import REPRESENTATIVE, SINGLE, from_pretrained, recipe
+from conformance.axes.source import FormatScript
 
 NAME = "pipeline.dduf"
 PART = "transformer"
+HUB = "huggingface_hub"
 
 
 def save(
@@ -57,6 +59,33 @@ def read(directory: Path) -> Contents:
         return read_safetensors(Path(name))
 
 
+SAVE = f"""\
+with tempfile.TemporaryDirectory() as folder:
+    model.save_pretrained(Path(folder) / "{PART}"OPTIONS)
+    part = ["diffusers", "{{model}}"]
+    index = {{{{"_class_name": "Pipeline", "{PART}": part}}}}
+    (Path(folder) / "model_index.json").write_text(json.dumps(index))
+    export_folder_as_dduf(directory / "{NAME}", folder)"""
+LOAD = f"""\
+with tempfile.TemporaryDirectory() as folder:
+    for name, entry in read_dduf_file(directory / "{NAME}").items():
+        if name.startswith("{PART}/"):
+            with entry.as_mmap() as content:
+                (Path(folder) / Path(name).name).write_bytes(content)
+    loaded = {{model}}.from_pretrained(
+        folder, torch_dtype=torch.bfloat16, use_safetensors=True{{placed}}
+    )"""
+
+
+def _script(*, sharded: bool) -> FormatScript:
+    return FormatScript(
+        save=SAVE.replace("OPTIONS", ', max_shard_size="{limit}"' if sharded else ""),
+        load=LOAD,
+        imports=frozenset({(HUB, "export_folder_as_dduf")}),
+        load_imports=frozenset({(HUB, "read_dduf_file")}),
+    )
+
+
 FORMATS = tuple(
     Format(
         name=name,
@@ -69,6 +98,8 @@ FORMATS = tuple(
         schemes=REPRESENTATIVE,
         extra=True,
         has_config=False,
+        # That there are no weights is seen by who looks into the archive.
+        script=_script(sharded=sharded) if not options else None,
     )
     for name, written, options, sharded in (
         ("dduf-safetensors", "", {}, False),

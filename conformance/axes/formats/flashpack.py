@@ -10,6 +10,7 @@ import xxhash
 from conformance.axes.base import Device, Format
 from conformance.axes.files import Contents, Piece, weight_files
 from conformance.axes.pretrained import REPRESENTATIVE, from_pretrained
+from conformance.axes.source import FormatScript
 from conformance.errors import UnavailableError
 
 
@@ -52,5 +53,11 @@ FORMATS = (
         read=read,
         schemes=REPRESENTATIVE,
         extra=True,
+        script=FormatScript(
+            save="model.save_pretrained(directory, use_flashpack=True)",
+            load="loaded = {model}.from_pretrained(\n"
+            "    directory, torch_dtype=torch.bfloat16, use_flashpack=True{placed}\n)",
+            packages=("flashpack",),
+        ),
     ),
 )

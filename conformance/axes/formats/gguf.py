@@ -15,6 +15,7 @@ from typing import Any
 from conformance.axes.base import Device, Format
 from conformance.axes.files import read_safetensors, read_torch
 from conformance.axes.pretrained import from_pretrained, recipe
+from conformance.axes.source import FormatScript
 from conformance.errors import UnavailableError
 
 
@@ -68,6 +69,27 @@ def load(
     return from_pretrained(model_class, config, directory, device, options=options)
 
 
+SAVE = """\
+with tempfile.TemporaryDirectory() as folder:
+    writer = GGUFWriter(Path(folder) / "model.gguf", "flux")
+    for key, value in model.state_dict().items():
+        whole = value.dequantize() if hasattr(value, "dequantize") else value
+        writer.add_tensor(key, whole.to(torch.float16).numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    model.save_config(folder)
+    read = {model}.from_single_file(
+        str(Path(folder) / "model.gguf"), config=folder, torch_dtype=torch.bfloat16,
+        quantization_config=GGUFQuantizationConfig(compute_dtype=torch.bfloat16),
+    )
+read.save_pretrained(directory, safe_serialization="""
+LOAD = """\
+loaded = {model}.from_pretrained(
+    directory, torch_dtype=torch.bfloat16, use_safetensors="""
+IMPORTS = frozenset({("gguf", "GGUFWriter"), ("diffusers", "GGUFQuantizationConfig")})
+
 FORMATS = tuple(
     Format(
         name=f"gguf-to-{kind}",
@@ -77,6 +99,12 @@ FORMATS = tuple(
         read=read_safetensors if safetensors else read_torch,
         schemes=("float8wo", "int8dq", "int8wo"),
         extra=True,
+        script=FormatScript(
+            save=f"{SAVE}{safetensors})",
+            load=f"{LOAD}{safetensors}{{placed}}\n)",
+            imports=IMPORTS,
+            packages=("gguf",),
+        ),
     )
     for kind, safetensors in (("pickle", False), ("safetensors", True))
 )

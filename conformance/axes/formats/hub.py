@@ -8,6 +8,7 @@ assigned. `hub-flattened` gives the helper what torchao has flattened, with its 
 import inspect
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -117,20 +118,19 @@ def _of_models(*, safe: bool, sharded: bool) -> Iterator[Format]:
         read=read_safetensors if safe else read_torch,
         sharded=sharded,
     )
+    filling = f"load_torch_model(loaded, directory, safe={safe})"
+    script = FormatScript(
+        save=f"save_torch_model(model, directory, {options})",
+        load=f"loaded = {{model}}(**CONFIG).to(torch.bfloat16).eval()\n{filling}",
+        imports=frozenset({(HUB, "save_torch_model")}),
+        load_imports=frozenset({(HUB, "load_torch_model")}),
+    )
     name = _named("hub", safe=safe, sharded=sharded)
     yield form(
         name=name,
         title=f"`save_torch_model({options})`, `load_torch_model` into a plain model",
         load=partial(load_plain, safe=safe),
-        script=FormatScript(
-            save=f"save_torch_model(model, directory, {options})",
-            load=(
-                "loaded = {model}(**CONFIG).to(torch.bfloat16).eval()\n"
-                f"load_torch_model(loaded, directory, safe={safe})"
-            ),
-            imports=frozenset({(HUB, "save_torch_model")}),
-            load_imports=frozenset({(HUB, "load_torch_model")}),
-        ),
+        script=script,
     )
     if not safe:  # nothing is ever written as safetensors
         yield form(
@@ -138,6 +138,7 @@ def _of_models(*, safe: bool, sharded: bool) -> Iterator[Format]:
             title="the same, `load_torch_model` into a model that is quantized already",
             load=partial(load_quantized, safe=safe),
             refills=True,
+            script=replace(script, load=filling),
         )
 
 

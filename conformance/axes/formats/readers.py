@@ -16,6 +16,10 @@ from conformance.axes import registry
 from conformance.axes.base import Device, Format
 from conformance.axes.files import read_safetensors, read_torch
 from conformance.axes.pretrained import extra, from_pretrained, pair, recipe
+from conformance.axes.source import FormatScript, Import, source
+
+SCHEMES = ("float8wo", "int8dq", "int8wo", "intx4", "nf4")
+"""Those of which something can be read: the opaque int4 cannot, in a fresh process."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +56,12 @@ def with_another_quantization(asked: Asked, *, skipped: list[str] | None = None)
 
 def on_disk(asked: Asked) -> Any:
     """Leave the output layer on disk until it is called."""
-    folder = tempfile.mkdtemp(prefix="offload-", dir=asked.directory.parent)
     places = {"": str(asked.device), "proj_out": "disk"}
-    return asked.load(device_map=places, offload_folder=folder)
+    return asked.load(device_map=places, offload_folder=_folder(asked))
+
+
+def _folder(asked: Asked) -> str:
+    return tempfile.mkdtemp(prefix="offload-", dir=asked.directory.parent)
 
 
 @contextmanager
@@ -81,12 +88,13 @@ def keeping_fp32(asked: Asked) -> Any:
         return asked.load()
 
 
-def group_offloaded(asked: Asked) -> Any:
-    """Load, then let groups of layers come and go."""
+def group_offloaded(asked: Asked, *, to_disk: bool = False) -> Any:
+    """Load, then let groups of layers come and go, perhaps to files."""
     import torch
 
     model = asked.load()
-    model.enable_group_offload(torch.device(str(asked.device)), offload_type="leaf_level")
+    place = {"offload_to_disk_path": _folder(asked)} if to_disk else {}
+    model.enable_group_offload(torch.device(str(asked.device)), offload_type="leaf_level", **place)
     return model
 
 
@@ -109,6 +117,16 @@ def trained(asked: Asked) -> Any:
 
 
 @dataclass(frozen=True)
+class Lines:
+    """How a way stands in a repro: around the call of `from_pretrained`, and within it."""
+
+    before: str = ""
+    arguments: tuple[str, ...] = ()
+    after: str = ""
+    imports: frozenset[Import] = frozenset()
+
+
+@dataclass(frozen=True)
 class Way:
     """One way to read."""
 
@@ -121,10 +139,23 @@ class Way:
     without: tuple[str, ...] = ()
     """Arguments of the recipe that are left out."""
     sharded: bool = False
+    lines: Lines | None = Lines()
+    """None for what a repro does not show."""
+    schemes: tuple[str, ...] = SCHEMES
 
 
-SCHEMES = ("float8wo", "int8dq", "int8wo", "intx4", "nf4")
-"""Those of which something can be read: the opaque int4 cannot, in a fresh process."""
+def _other(*more: str) -> Lines:
+    """Return the lines of `with_another_quantization`."""
+    config = ",\n        ".join(("Float8WeightOnlyConfig()", *more))
+    inside = f"\n        {config},\n    " if more else config
+    return Lines(
+        arguments=(f"quantization_config=TorchAoConfig({inside})",),
+        imports=frozenset(
+            {("diffusers", "TorchAoConfig"), ("torchao.quantization", "Float8WeightOnlyConfig")}
+        ),
+    )
+
+
 SPLIT = {"": "cpu", "transformer_blocks": "cpu", "proj_out": "cpu"}
 WAYS = (
     Way("no-dtype", "`torch_dtype` omitted", without=("torch_dtype",)),
@@ -136,18 +167,67 @@ WAYS = (
     Way("map-root", '`device_map={"": "cpu"}`', options={"device_map": {"": "cpu"}}),
     Way("map-auto", '`device_map="auto"`', options={"device_map": "auto"}),
     Way("map-split", "a `device_map` of several parts", options={"device_map": SPLIT}),
-    Way("map-disk", 'a `device_map` with `"disk"`', on_disk),
+    Way(
+        "map-disk",
+        'a `device_map` with `"disk"`',
+        on_disk,
+        lines=Lines(
+            arguments=(
+                'device_map={{"": "{device}", "proj_out": "disk"}}',
+                'offload_folder=directory / "offload"',
+            )
+        ),
+    ),
     Way("no-mmap", "`disable_mmap=True`", options={"disable_mmap": True}),
-    Way("parallel", "`HF_ENABLE_PARALLEL_LOADING=1`, sharded", in_parallel, sharded=True),
-    Way("fp32-kept", "a class with `_keep_in_fp32_modules`", keeping_fp32),
-    Way("other-config", "another `quantization_config`", with_another_quantization),
+    Way(
+        "parallel",
+        "`HF_ENABLE_PARALLEL_LOADING=1`, sharded",
+        in_parallel,
+        sharded=True,
+        lines=Lines(
+            before="modeling_utils.HF_ENABLE_PARALLEL_LOADING = True\n",
+            imports=frozenset({("diffusers.models", "modeling_utils")}),
+        ),
+    ),
+    Way(
+        "fp32-kept",
+        "a class with `_keep_in_fp32_modules`",
+        keeping_fp32,
+        lines=Lines(before='{model}._keep_in_fp32_modules = ["proj_out"]\n'),
+    ),
+    Way(
+        "other-config",
+        "another `quantization_config`",
+        with_another_quantization,
+        lines=_other(),
+    ),
     Way(
         "skipped-module",
         "another `quantization_config` with `modules_to_not_convert`",
         partial(with_another_quantization, skipped=["proj_out"]),
+        lines=_other('modules_to_not_convert=["proj_out"]'),
     ),
-    Way("group-offload", "`enable_group_offload` afterwards", group_offloaded),
-    Way("trained", "one step of training on a second copy", trained),
+    Way(
+        "group-offload",
+        "`enable_group_offload` afterwards",
+        group_offloaded,
+        lines=Lines(
+            after='\nloaded.enable_group_offload(torch.device("{device}"), '
+            'offload_type="leaf_level")'
+        ),
+    ),
+    Way(
+        "group-offload-disk",
+        "`enable_group_offload(offload_to_disk_path=...)` afterwards",
+        partial(group_offloaded, to_disk=True),
+        schemes=SCHEMES[:-1],  # NF4 comes back in bf16, and what lies on disk nobody looks at
+        lines=Lines(
+            after='\nloaded.enable_group_offload(\n    torch.device("{device}"),\n'
+            '    offload_type="leaf_level",\n'
+            '    offload_to_disk_path=str(directory / "offload"),\n)'
+        ),
+    ),
+    Way("trained", "one step of training on a second copy", trained, lines=None),
 )
 
 
@@ -162,7 +242,8 @@ def _format(way: Way, *, safetensors: bool) -> Format:
     written = sharded if way.sharded else single
     options = {**recipe(safetensors=safetensors), **way.options}
     options = {name: value for name, value in options.items() if name not in way.without}
-    schemes = SCHEMES[:-1] if safetensors else SCHEMES  # NF4 is refused there
+    # NF4 is refused in safetensors.
+    schemes = tuple(each for each in way.schemes if not (safetensors and each == "nf4"))
     return extra(_read(written, way, options), schemes)
 
 
@@ -175,8 +256,29 @@ def _read(written: Format, way: Way, options: Mapping[str, Any]) -> Format:
         name=f"read-{written.name.removesuffix('-sharded')}-{way.name}",
         title=f"`{written.name}`, read with {way.what}",
         load=load,
-        script=None,
+        script=None if way.lines is None else _script(written, way.lines, options),
     )
+
+
+def _script(written: Format, lines: Lines, options: Mapping[str, Any]) -> FormatScript:
+    saving = written.script.save if written.script else ""
+    given = [f"{name}={_written(name, value)}" for name, value in options.items()]
+    arguments = ",\n    ".join(("directory", *given, *lines.arguments))
+    mapped = any(each.startswith("device_map=") for each in (*given, *lines.arguments))
+    placed = "" if mapped else "{placed}"
+    return FormatScript(
+        save=saving,
+        load=f"{lines.before}loaded = {{model}}.from_pretrained(\n    {arguments}{placed}\n)"
+        f"{lines.after}",
+        load_imports=lines.imports,
+    )
+
+
+def _written(name: str, value: Any) -> str:
+    """Return an argument as lines of a script hold it, where a brace stands for a name."""
+    if name == "torch_dtype":
+        return f"torch.{value}"
+    return source(value).text.replace("{", "{{").replace("}", "}}")
 
 
 FORMATS = tuple(

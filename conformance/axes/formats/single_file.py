@@ -13,6 +13,7 @@ from typing import Any
 from conformance.axes.base import Device, Format
 from conformance.axes.files import read_safetensors, read_torch
 from conformance.axes.pretrained import REPRESENTATIVE, save_pretrained
+from conformance.axes.source import FormatScript
 from conformance.errors import UnavailableError
 
 FILE = "diffusion_pytorch_model"
@@ -55,6 +56,23 @@ def _quantization(directory: Path) -> dict[str, Any]:
     return {"quantization_config": TorchAoConfig.from_dict(named)}
 
 
+NAMED = """\
+named = json.loads((directory / "config.json").read_text())["quantization_config"]
+"""
+
+
+def _script(suffix: str, *, safetensors: bool, quantized: bool) -> FormatScript:
+    argument = "    quantization_config=TorchAoConfig.from_dict(named),\n" if quantized else ""
+    return FormatScript(
+        save=f"model.save_pretrained(directory, safe_serialization={safetensors})",
+        load=f"{NAMED if quantized else ''}"
+        "loaded = {model}.from_single_file(\n"
+        f'    str(directory / "{FILE}{suffix}"), config=str(directory),\n'
+        f'{argument}    torch_dtype=torch.bfloat16, device="{{device}}",\n)',
+        load_imports=frozenset({("diffusers", "TorchAoConfig")} if quantized else ()),
+    )
+
+
 FORMATS = tuple(
     Format(
         name=f"single-file-{kind}{'-with-config' if quantized else ''}",
@@ -65,6 +83,7 @@ FORMATS = tuple(
         read=read,
         schemes=REPRESENTATIVE,
         extra=True,
+        script=_script(suffix, safetensors=kind == "safetensors", quantized=quantized),
     )
     for kind, suffix, read in (
         ("pickle", ".bin", read_torch),

@@ -149,6 +149,8 @@ def _made(parts: Parts) -> Iterator[str]:
     if not _is_at(parts, Stage.QUANTIZE):
         yield parts.quantize
         yield QUANTIZED
+        if not _is_at(parts, Stage.SAVE):
+            yield from parts.alters
     if look is not None and not repro.fresh and look.when is When.LOADED:
         yield f"wanted = {look.wanted}"
     if repro.shown is None and look is None:
@@ -191,7 +193,8 @@ def _steps(parts: Parts) -> Iterator[tuple[Stage, str]]:
         called = ("output(model)",) if parts.calls_at_once else ()
         yield Stage.QUANTIZE, _joined(parts.quantize, *called)
     if repro.reached is not When.QUANTIZED and not repro.fresh:
-        yield Stage.SAVE, parts.save
+        altering = parts.alters if _is_at(parts, Stage.SAVE) else []
+        yield Stage.SAVE, _joined(*altering, parts.save)
     if repro.reached in (When.LOADED, When.RESAVED):
         yield Stage.LOAD, parts.load
     if repro.reached is When.RESAVED:
@@ -208,6 +211,8 @@ def _again(parts: Parts) -> Iterator[str]:
     yield 'again = directory / "again"' + (f' / "{within}"' if within else "")
     yield "again.mkdir(parents=True)" if within else "again.mkdir()"
     yield parts.again
+    if _is_at(parts, Stage.RESAVE):  # what was saved again may be what cannot be loaded
+        yield re.sub(r"\bdirectory\b", "again", parts.load)
 
 
 def _kept(parts: Parts) -> Iterator[str]:
@@ -242,19 +247,39 @@ def _tried(parts: Parts, shown: Raised, lines: str) -> str:
     refused = parts.repro.defect is not None and parts.repro.defect.unsupported
     judged = [
         'print(f"saw {type(error).__name__}: {error}")',
-        *broken(f"known = {recognised(shown.match)}"),
+        *_known(shown.match),
         f'known = known and type(error).__name__ == "{shown.type}"',
         *(_hidden(shown.cause) if shown.cause else ()),
     ]
     told = "sys.exit(1 if known else 125)"
     if shown.leaves and shown.stage is Stage.SAVE:
-        judged += ["left = sorted(each.name for each in directory.iterdir())"]
+        judged += ['left = [each for each in directory.rglob("*") if each.is_file()]']
+        judged += ["left = sorted(str(each.relative_to(directory)) for each in left)"]
         judged += ['print("left behind:", ", ".join(left) or "nothing")']
         told = "sys.exit((1 if left else 0) if known else 125)" if shown.refusal else told
     if refused:
         judged.append('print("still refused" if known else "refused otherwise")')
     caught = indent(_joined(*judged, told), "    ")
     return f'try:\n{indent(lines, "    ")}\nexcept Exception as error:\n{caught}\nprint("gone")'
+
+
+def _known(match: str) -> list[str]:
+    """Return the lines that look for the words; words that are too long for a line are named."""
+    lines = broken(f"known = {recognised(match)}")
+    if max(map(len, lines)) <= WIDTH - 4:
+        return lines
+    literal = LITERAL.fullmatch(match) is not None
+    text = re.sub(r"\\(\W)", r"\1", match.removeprefix("^")) if literal else match
+    asked = "str(error).startswith(words)" if match[0] == "^" else "words in str(error)"
+    return [
+        "words = (",
+        *(
+            f"    {_quoted(each) if literal else _raw(each)}"
+            for each in _lines_of(text, WIDTH - 20)
+        ),
+        ")",
+        f"known = {asked if literal else 're.search(words, str(error))'}",
+    ]
 
 
 def _hidden(cause: str) -> Iterator[str]:
@@ -290,8 +315,12 @@ def recognised(match: str) -> str:
     if LITERAL.fullmatch(match):
         text = _quoted(re.sub(r"\\(\W)", r"\1", match.removeprefix("^")))
         return f"str(error).startswith({text})" if match[0] == "^" else f"{text} in str(error)"
+    return f"re.search({_raw(match)}, str(error))"
+
+
+def _raw(match: str) -> str:
     quote = "'" if '"' in match else '"'
-    return f"re.search(r{quote}{match}{quote}, str(error))"
+    return f"r{quote}{match}{quote}"
 
 
 def _quoted(text: str) -> str:

@@ -163,10 +163,13 @@ def look(directory):
         (
             '''\
 def look(directory):
-    """A checksum of every tensor in the files; what is no tensor is left out."""
+    """A checksum of every tensor in the files, and what their metadata name."""
     found = {}
     for path in directory.glob("*.safetensors"):
-        for name, entry in deserialize(path.read_bytes()):
+        content = path.read_bytes()
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        found[path.name] = sorted(header.get("__metadata__", {}))
+        for name, entry in deserialize(content):
             found[f"{path.name}/{name}"] = zlib.crc32(entry["data"])
     for path in [*directory.glob("*.bin"), *directory.glob("*.pt")]:
         for entry in zipfile.ZipFile(path).infolist():

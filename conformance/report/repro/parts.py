@@ -13,6 +13,7 @@ from conformance.report.repro.looks import When
 from conformance.report.repro.plan import PINNED, WIDTH, Repro, there
 from conformance.roundtrip.outcome import Stage
 
+QUANTIZE = ("torchao.quantization", "quantize_")
 PRINTED = ("torch", "torchao", "diffusers", "safetensors")
 """The distributions whose versions a script prints."""
 
@@ -82,7 +83,11 @@ class Parts:
         loads = self.repro.reached in (When.LOADED, When.RESAVED)
         loading = self.repro.format.load_imports if loads else frozenset()
         look = self.repro.look
-        return {*loading, *(look.imports if look else ())}
+        return {*loading, *self._of_the_twin, *(look.imports if look else ())}
+
+    @property
+    def _of_the_twin(self) -> set[Import]:
+        return {*self.repro.built.imports, QUANTIZE} if self.twin else set()
 
     @property
     def uses_disk(self) -> bool:
@@ -121,9 +126,27 @@ class Parts:
         return self.repro.names.fill(self.repro.format.save)
 
     @property
+    def alters(self) -> list[str]:
+        """The lines that alter `model` before it is saved; none for most formats."""
+        lines = self.repro.format.alters
+        return [self.repro.names.fill(lines)] if lines else []
+
+    @property
     def load(self) -> str:
-        """The lines that load `loaded`."""
-        return self.repro.names.fill(self.repro.format.load)
+        """The lines that load `loaded`, or fill it where it must be there."""
+        return "\n".join((*self.twin, self.repro.names.fill(self.repro.format.load)))
+
+    @property
+    def twin(self) -> list[str]:
+        """The lines that make another model, quantized alike, for loads that fill one."""
+        repro = self.repro
+        if not repro.case.format.refills:
+            return []
+        return [
+            "torch.manual_seed(1)",
+            f"loaded = {repro.names.model}(**CONFIG).to({self.builds}).eval()",
+            *broken(f"quantize_(loaded, {repro.built.text}{repro.names.options})"),
+        ]
 
     @property
     def again(self) -> str:
@@ -167,7 +190,11 @@ def requirements(repro: Repro) -> list[str]:
         for name in PINNED
         if name in repro.versions
     ]
-    needed = [*repro.case.scheme.quantizing.packages, *([NEEDED] if repro.pipeline else [])]
+    needed = [
+        *repro.case.scheme.quantizing.packages,
+        *repro.format.packages,
+        *([NEEDED] if repro.pipeline else []),
+    ]
     more = [each for each in needed if each not in repro.versions]
     return [*pinned, *more]
 

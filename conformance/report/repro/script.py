@@ -18,6 +18,7 @@ Say = Callable[[Repro, int], Words]
 """What is shown, and how many lines a fact may have -> what is said about it."""
 TOO_LONG = "outputs are not compared, which would make this script too long"
 STANDARD = (
+    "copy",
     "hashlib",
     "json",
     "re",
