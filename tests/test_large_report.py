@@ -73,6 +73,8 @@ def test_progress_is_told_in_bytes_and_time_left() -> None:
     now = Progress("save", 3 * 10**9, 12 * 10**9)
     assert large.progress_line("case", now, 5) == "case: save 3.0 of 12.00 GB, 15 s left"
     assert large.progress_line("case", Progress("forward", 0, 0), 5) == "case: forward, 5 s"
+    hardly = Progress("save", 7, 12 * 10**9)
+    assert large.progress_line("case", hardly, 5) == "case: save, 5 s"
 
 
 def told(console: Console, *steps: tuple[float, Progress]) -> list[Any]:

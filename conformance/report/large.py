@@ -28,6 +28,8 @@ PARTS = (
     "output",
 )
 """Of a large case, in order; the last three are the reader's."""
+FORETELLS = 1000
+"""The part of the work, as its inverse, from which the time that is left can be told."""
 RATIOS = {"bits": "load"}
 """Loading and digesting are one ratio: a mapped file is read when it is digested."""
 
@@ -67,7 +69,7 @@ def progress_line(case: str, now: Progress, seconds: float) -> str:
         now: the part at work.
         seconds: since that part began.
     """
-    if not now.total or not now.done:
+    if not now.total or now.done < max(1, now.total / FORETELLS):
         return f"{case}: {now.part}, {seconds:.0f} s"
     left = seconds * (now.total - now.done) / now.done
     amount = f"{now.done / GB:.1f} of {gigabytes(now.total)}"
