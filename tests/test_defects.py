@@ -30,7 +30,7 @@ from conformance.judging.explain import How, explain
 from conformance.judging.measured import Observed, Sample, measured
 from conformance.judging.pasted import Raised, raised_in, without_paths
 from conformance.report import catalogue as shipped
-from conformance.report.defects import page, seen
+from conformance.report.defects import page, repro, seen
 from conformance.roundtrip.outcome import (
     Failure,
     Finding,
@@ -340,6 +340,14 @@ def test_every_script_is_of_a_workaround() -> None:
     }
     named = {each.script for each in shipped.workarounds() if each.script}
     assert scripts == named | {each.script for each in shipped.findings()}
+
+
+def test_what_conformance_repro_writes_nothing_for_has_its_script_as_repro() -> None:
+    commands = {each.name: repro(each) for each in DEFECTS}
+    odd, positions = "int8-weight-only-odd-width", "strict-export-makes-zeros"
+    assert commands[odd] == "python fixtures/findings/int8_odd_width.py"
+    assert commands[positions] == "python fixtures/findings/strict_export.py"
+    assert commands["compiled-state-dict-prefix"].startswith("conformance run --select ")
 
 
 # Strict files

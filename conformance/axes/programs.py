@@ -113,7 +113,8 @@ class Package(torch.nn.Module):  # type: ignore[misc]
 
     def _constants(self, model: Any) -> dict[str, torch.Tensor]:
         """Return the model's tensors by the names of the constants: those inside of subclasses."""
-        # `load_state_dict(assign=True)` leaves integers that want a gradient; torch unwraps none.
+        # What `load_state_dict(assign=True)` leaves, torch cannot unwrap: see the finding
+        # reloaded-int8-cannot-be-packaged.
         frozen = copy.deepcopy(model).requires_grad_(False)
         plain = unwrap_tensor_subclass_parameters(frozen)
         tensors = {

@@ -35,9 +35,15 @@ def repro(defect: Defect) -> str:
     if not reading:
         shown = example(expectation) or find(name)
         if shown.format.script is None:
-            return f"conformance run --select {shown.id}"
+            return _standalone(defect) or f"conformance run --select {shown.id}"
         return f"conformance repro {shown.id} --defect {expectation.name}"
     return f"conformance exchange -w golden -r ENV -s {name}"
+
+
+def _standalone(defect: Defect) -> str:
+    """Return the command of a script that shows the defect before what helps; empty without one."""
+    scripts = (each for each in defect.workarounds if each.script and not each.under)
+    return next((f"python {each.script}" for each in scripts), "")
 
 
 def seen(counts: Mapping[str, tuple[int, int]]) -> str:
@@ -55,10 +61,11 @@ def _release(label: str) -> str:
 
 def proof(workaround: Workaround) -> str:
     """Say what shows that it works."""
+    cases = [f"{case} ({_verdicts(case)})" for case in workaround.cases]
     if workaround.script:
         under = f", under {workaround.under}" if workaround.under else ""
-        return f"python {workaround.script}{under}"
-    return "; ".join(f"{case} ({_verdicts(case)})" for case in workaround.cases)
+        cases.insert(0, f"python {workaround.script}{under}")
+    return "; ".join(cases)
 
 
 def _verdicts(case: str) -> str:
