@@ -15,7 +15,7 @@ def test_the_pages_of_the_checks_are_those_of_their_docstrings() -> None:
 
 
 def test_the_tables_of_full_size_are_those_of_its_results() -> None:
-    files = sorted((ROOT / "docs" / "results").glob("full-size-*.jsonl"))
+    files = sorted((ROOT / "docs" / "results").glob("full-size-*.jsonl.xz"))
     assert files
     tables = measured_tables(map(read_results, files))
     page = (ROOT / "docs" / "full-size.md").read_text(encoding="utf-8")

@@ -1,12 +1,14 @@
 """Large models, proven on small ones: one module at a time, the bits of a model drawn whole."""
 
+import gc
 import json
 import math
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -30,7 +32,7 @@ from conformance.roundtrip.outcome import NoResultKind, Outcome, Progress, Reade
 from conformance.roundtrip.run import verify_again, write_and_verify
 from conformance.roundtrip.streamed import StreamedBase, turned_rows
 from conformance.roundtrip.workshop import Workshop
-from fixtures.saboteurs.base import after_loading, after_quantizing
+from fixtures.saboteurs.base import Sabotage, after_loading, after_quantizing
 from fixtures.saboteurs.surgery import swap
 
 pytestmark = pytest.mark.thorough
@@ -224,6 +226,25 @@ def test_the_model_is_put_away_and_made_again_for_another_format(
     again = shop.product(STATE, Ladder(Reader.SAME))
     assert again.facts is kept[1].facts
     assert observe(again.model) == again.facts
+
+
+@pytest.mark.parametrize("change", [after_quantizing, after_loading])
+def test_a_model_that_holds_itself_is_gone_with_its_case(
+    shop: Workshop, tmp_path: Path, change: Callable[[Callable[[Any], None]], Sabotage]
+) -> None:
+    made: list[weakref.ref[Any]] = []
+
+    def tie(model: Any) -> None:
+        model.__dict__["itself"] = model
+        made.append(weakref.ref(model))
+
+    gc.disable()
+    try:
+        round_trip(change(tie)(STATE), shop, tmp_path / "large", [])
+    finally:
+        gc.enable()
+    assert made
+    assert [each() for each in made] == [None] * len(made)
 
 
 def test_a_model_that_is_made_again_otherwise_is_an_error(shop: Workshop, tmp_path: Path) -> None:

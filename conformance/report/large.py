@@ -27,9 +27,13 @@ PARTS = (
     "bits",
     "output",
 )
-"""Of a large case, in order; the last three are the reader's."""
+"""Of a large case, in order."""
 FORETELLS = 1000
 """The part of the work, as its inverse, from which the time that is left can be told."""
+READING = PARTS[-3:]
+"""Those of the reader."""
+RATES = {"write": "write", "read": "read", "reread": "read by the reader", "copy": "copy"}
+"""What is measured of a machine, by name."""
 RATIOS = {"bits": "load"}
 """Loading and digesting are one ratio: a mapped file is read when it is digested."""
 
@@ -120,10 +124,9 @@ def measured_tables(runs: Iterable[Results]) -> str:
     results = [each for run in runs for each in run.cases.values() if _is_large(each.outcome.case)]
     large = [each for each in results if "save.seconds" in each.outcome.measures]
     blocks = [*dict.fromkeys(_machine(run) for run in runs), "\n### Verdicts\n"]
-    blocks += [*_verdicts(results), "\n### Sizes\n", *_sizes(large), "\n### Time and memory\n"]
-    for each in large:
-        blocks += _costs(each)
-    return "\n".join(blocks) + "\n"
+    blocks += [*_verdicts(results), "\n### Sizes\n", *_sizes(large), "\n### Seconds\n"]
+    blocks += [*_seconds(large), "\n### Memory\n", *_memory(large), "\n### Floors\n"]
+    return "\n".join([*blocks, *_floors(large)]) + "\n"
 
 
 def measured_json(runs: Iterable[Results]) -> list[dict[str, Any]]:
@@ -177,30 +180,53 @@ def _promise(case: str) -> float:
     return registry.schemes()[case.split(".")[1]].reduction
 
 
-def _costs(each: Result) -> Iterator[str]:
-    measured = each.outcome.measures
-    parts = list(costs(measured))
-    total = sum(step.seconds for step in each.outcome.steps)
-    bound = gigabytes(parts[0].bound) if parts else "unknown"
-    yield f"{each.outcome.case}: {total:.0f} s in all, memory bound {bound}\n"
-    yield "| part | seconds | by the floor | peak | anonymous | mapped | within |"
-    yield "|---|---:|---:|---:|---:|---:|---|"
-    for part in parts:
-        ratio = "" if part.ratio is None else f"{part.ratio:.2f}"
-        sizes = [gigabytes(count) for count in (part.peak, part.anonymous, part.mapped)]
-        cells = [part.part, f"{part.seconds:.1f}", ratio, *sizes, "yes" if part.within else "no"]
-        yield f"| {' | '.join(cells)} |"
-    yield ""
-    yield f"Floors: {_floors(measured)}.\n"
+def _seconds(large: Iterable[Result]) -> Iterator[str]:
+    yield _row("case", "in all", *PARTS)
+    yield f"|---|{'---:|' * (1 + len(PARTS))}"
+    for each in large:
+        parts = {part.part: part for part in costs(each.outcome.measures)}
+        total = sum(step.seconds for step in each.outcome.steps)
+        yield _row(each.outcome.case, f"{total:.0f}", *(_timed(parts.get(part)) for part in PARTS))
 
 
-def _floors(measured: Mapping[str, float]) -> str:
-    names = {"write": "write", "read": "read", "reread": "read by the reader", "copy": "copy"}
-    said = [
-        f"{words} {measured[f'floor.{name}'] / GB:.2f} GB/s"
-        for name, words in names.items()
-        if f"floor.{name}" in measured
-    ]
-    if "floor.quantize" in measured:
-        said.append(f"quantize_ {measured['floor.quantize'] / 10**6:.0f} M weights/s")
-    return ", ".join(said)
+def _timed(part: Cost | None) -> str:
+    if part is None:
+        return ""
+    return f"{part.seconds:.1f}" + ("" if part.ratio is None else f" ({part.ratio:.2f})")
+
+
+def _memory(large: Iterable[Result]) -> Iterator[str]:
+    yield "| case | bound | writer | its own | its files | reader | its own | its files | within |"
+    yield f"|---|{'---:|' * 7}---|"
+    for each in large:
+        parts = list(costs(each.outcome.measures))
+        if not parts:
+            continue
+        writing = [part for part in parts if part.part not in READING]
+        cells = [*_peak(writing), *_peak([part for part in parts if part.part in READING])]
+        within = "yes" if all(part.within for part in parts) else "no"
+        yield _row(each.outcome.case, gigabytes(parts[0].bound), *cells, within)
+
+
+def _peak(parts: Sequence[Cost]) -> tuple[str, str, str]:
+    """Return the most of each kind of memory that a process had in any of its parts."""
+    if not parts:
+        return "", "", ""
+    kinds = ("peak", "anonymous", "mapped")
+    peak, own, mapped = (gigabytes(max(getattr(part, kind) for part in parts)) for kind in kinds)
+    return peak, own, mapped
+
+
+def _floors(large: Iterable[Result]) -> Iterator[str]:
+    yield _row("case", *(f"{words}, GB/s" for words in RATES.values()), "quantize_, M weights/s")
+    yield f"|---|{'---:|' * (1 + len(RATES))}"
+    for each in large:
+        measured = {name: each.outcome.measures.get(f"floor.{name}") for name in RATES}
+        cells = ["" if rate is None else f"{rate / GB:.2f}" for rate in measured.values()]
+        weights = each.outcome.measures.get("floor.quantize")
+        last = "" if weights is None else f"{weights / 10**6:.0f}"
+        yield _row(each.outcome.case, *cells, last)
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"

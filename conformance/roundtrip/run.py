@@ -9,6 +9,7 @@ from conformance.case import Case
 from conformance.roundtrip import floors
 from conformance.roundtrip.budget import budget, require_room
 from conformance.roundtrip.footprint import Footprint
+from conformance.roundtrip.gpus import give_back
 from conformance.roundtrip.held import Held
 from conformance.roundtrip.ladder import BrokenError, Ladder, NoResultError
 from conformance.roundtrip.outcome import (
@@ -118,18 +119,25 @@ def write_only(case: Case, workshop: Workshop, directory: Path, announce: Announ
 def verify_again(case: Case, directory: Path, announce: Announce) -> Outcome:
     """Verify a checkpoint that another process wrote, then save it twice more, if it is small."""
     if is_streamed(case.subject):
-        log = _large_log(case, Reader.FRESH, announce)
-        with kept_in(log), at_large():
-            record = Record.load(directory)
-            _verify(log, directory, record)
-            rate = floors.reading(directory / CHECKPOINT)
-            log.measures.update(reading_ratios(log.measures, rate, record.payload_bytes))
-        return log.outcome()
+        return _verify_large(case, directory, announce)
     log = Log(case, Ladder(Reader.FRESH, announce))
     with kept_in(log):
         record = Record.load(directory)
         got = _verify(log, directory, record)
         log.findings += resave(case, directory, log.ladder, got, record)
+    return log.outcome()
+
+
+def _verify_large(case: Case, directory: Path, announce: Announce) -> Outcome:
+    log = _large_log(case, Reader.FRESH, announce)
+    try:
+        with kept_in(log), at_large():
+            record = Record.load(directory)
+            _verify(log, directory, record)
+            rate = floors.reading(directory / CHECKPOINT)
+            log.measures.update(reading_ratios(log.measures, rate, record.payload_bytes))
+    finally:
+        give_back()  # the reader may get another one
     return log.outcome()
 
 

@@ -171,8 +171,8 @@ class Workshop:
     def put_away(self) -> None:
         """Let go of the quantized model and keep what is known of it: it can be made again."""
         if self._product is not None:
-            key, product = self._product
-            self._product = (key, replace(product, model=None))
+            # No name here holds the model: one in a cycle would outlive the collection.
+            self._product = (self._product[0], replace(self._product[1], model=None))
         give_back()
 
     def _discard(self) -> None:
