@@ -54,7 +54,7 @@ def reproduced(
     """Yield what came of each, and how the script ended."""
     for expectation in wanted:
         head = f"{ready.environment.name}: {expectation.name}"
-        case = example(expectation)
+        case = example(expectation, ready.versions["torchao"])
         if case is None:
             yield f"{head}: no case is quantized by a plain CPU", THERE
             continue

@@ -9,10 +9,12 @@ from repros import EXPECTATIONS, VERSIONS
 from script_runner import Before, run
 from test_repro_runs import repro
 
-from conformance.judging.expectations import Expectation
+from conformance.case import all_cases
+from conformance.judging.expectations import Expectation, load_expectations, packaged
 from conformance.judging.pasted import Raised
 from conformance.report.repro.choose import example, machine, moved
 from conformance.report.repro.issue import foreign
+from conformance.report.repro.recipes import measured
 from conformance.report.repro.said import cause_of, common, pieces
 from conformance.report.repro.words import asked
 from conformance.roundtrip.checks import check_names
@@ -130,6 +132,19 @@ def test_an_exchange_is_told_by_what_differs() -> None:
     assert moved(VERSIONS, VERSIONS) == f"written and read with torchao {VERSIONS['torchao']}"
     fewer = {name: each for name, each in VERSIONS.items() if name != "numpy"}
     assert moved(fewer, VERSIONS).startswith("written with numpy none, read with numpy ")
+
+
+def test_an_example_for_a_release_has_a_scheme_that_the_release_has() -> None:
+    declared = load_expectations(packaged(), check_names(), all_cases().keys())
+    (affine,) = (each for each in declared if each.name == "flatten-refuses-affine")
+    for release in ("0.16.0", "0.17.0"):
+        case = example(affine, release)
+        assert case is not None
+        assert case.scheme.name in measured()[release]
+    # Else the check would not notice: the first scheme of this expectation ended before 0.17.
+    first = example(affine)
+    assert first is not None
+    assert first.scheme.name not in measured()["0.17.0"]
 
 
 def test_an_issue_names_the_machine_without_what_it_lacks() -> None:

@@ -16,6 +16,7 @@ from conformance.judging.results import Results
 from conformance.report.catalogue import measurements
 from conformance.report.repro.defect import declared, observed
 from conformance.report.repro.plan import PINNED, Repro
+from conformance.report.repro.recipes import measured
 from conformance.roundtrip.outcome import NoResult
 
 NOT_SAID: Mapping[str, str] = {}
@@ -25,12 +26,20 @@ Known = Callable[[Mapping[str, str]], Sequence[Expectation]]
 """Versions -> the expectations that hold for them."""
 
 
-def example(expectation: Expectation) -> Case | None:
-    """Return a small case whose repro shows this on a plain CPU, as far as declarations tell."""
+def example(expectation: Expectation, torchao: str = "") -> Case | None:
+    """Return a small case whose repro shows this on a plain CPU, as far as declarations tell.
+
+    Args:
+        expectation: what is to be shown.
+        torchao: a release; a scheme that it was seen not to have shows nothing there.
+    """
+    has = measured().get(torchao, registry.schemes())
     cases = [
         each
         for each in _tiny_cases()
-        if expectation.about(each.id) and quantizes_anywhere(each.scheme)
+        if expectation.about(each.id)
+        and quantizes_anywhere(each.scheme)
+        and each.scheme.name in has
     ]
     # The blocks of some schemes divide no layer of the other subjects.
     return min(cases, key=lambda each: (each.extra, each.subject.name != "flux-tiny"), default=None)
@@ -69,13 +78,13 @@ def by_expectation(
 
 def _said(case: Case, versions: Mapping[str, str], name: str) -> Sequence[Sample]:
     """Return what was measured under these versions, by cases of this scheme if there are."""
-    measured = measurements()
+    shipped = measurements()
     environments = {
         label
-        for label, each in measured["environments"].items()
+        for label, each in shipped["environments"].items()
         if all(each.get(package) == versions.get(package) for package in DECISIVE)
     }
-    known = Measured.from_json(measured["expectations"].get(name, {"counts": {}, "samples": []}))
+    known = Measured.from_json(shipped["expectations"].get(name, {"counts": {}, "samples": []}))
     samples = [each for each in known.samples if each.versions in environments]
     alike = [each for each in samples if _scheme(each.case) is case.scheme]
     return alike or samples
