@@ -360,6 +360,17 @@ def test_what_does_not_fit_has_no_result_and_nothing_is_built(
     assert list(tmp_path.glob("checkpoint*")) == []
 
 
+def test_what_takes_too_long_to_quantize_is_not_even_timed(
+    shop: Workshop, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("conformance.roundtrip.run.floors.measure", None)
+    slow = replace(PICKLE, scheme=replace(PICKLE.scheme, seconds=100.0))
+    outcome = write_and_verify(slow, shop, tmp_path, lambda _: None)
+    assert outcome.no_result is not None
+    assert outcome.no_result.kind is NoResultKind.SKIPPED
+    assert "minutes of one core" in outcome.no_result.reason
+
+
 # Memory, in a process of its own.
 
 SCRIPT = """

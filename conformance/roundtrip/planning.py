@@ -16,6 +16,7 @@ from conformance.errors import UnavailableError, UsageError
 from conformance.roundtrip import worker
 from conformance.roundtrip.budget import Budget, budget, free, missing
 from conformance.roundtrip.engine import TIMEOUT, EndedError, Worker
+from conformance.roundtrip.possible import how_far, require_device, require_time
 
 SAMPLE = 2**28
 """Bytes that are written and read to see how fast the disk is."""
@@ -94,6 +95,7 @@ def planned(case: Case, place: Path) -> Planned:
     need = budget(case)
     reason, seconds = missing(need, **free(place, case.device)), 0.0
     try:
+        require_time(case)
         speed = rates(case.scheme.name, case.device, place, tokens(case.subject))
         seconds = estimate(need, speed, case.route.loads)
     except UnavailableError as error:
@@ -133,7 +135,6 @@ def rates(scheme: str, device: Device, place: Path, count: int) -> Rates:
     Raises:
         UnavailableError: the scheme cannot be measured here.
     """
-    from conformance.roundtrip.possible import how_far, require_device
     from conformance.roundtrip.streamed import at_large
 
     require_device(device)

@@ -21,7 +21,7 @@ from conformance.roundtrip.outcome import (
     Reader,
     Stage,
 )
-from conformance.roundtrip.possible import how_far, require_device
+from conformance.roundtrip.possible import how_far, require_device, require_time
 from conformance.roundtrip.ratios import reading_ratios, writing_ratios
 from conformance.roundtrip.record import Record
 from conformance.roundtrip.streamed import at_large, is_streamed
@@ -97,6 +97,7 @@ def _floors(log: Log, workshop: Workshop) -> dict[str, float]:
         require_room(need, workshop.directory, case.device)
         storage, _ = how_far(case.scheme, case.device)
         config = case.scheme.resolve().config
+        require_time(case)
     with log.ladder.stage(Stage.BUILD):
         quantizes = storage is None and not case.scheme.whole_model
         return floors.measure(workshop.directory, need.payload, config if quantizes else None)
