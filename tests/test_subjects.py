@@ -338,10 +338,15 @@ def test_cogvideox_rotary_inputs(name: str, shape: tuple[int, ...], tokens: int)
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [("cogvideox-2b", 226), ("cogvideox-5b", 16), ("flux-schnell", 3)]
+    ("name", "text"), [("cogvideox-2b", 16), ("cogvideox-5b", 16), ("flux-schnell", 3)]
 )
-def test_large_models_get_a_short_text_where_their_positions_allow_it(name: str, text: int) -> None:
+def test_large_models_get_a_short_text(name: str, text: int) -> None:
     assert models.inputs(SUBJECTS[name])["encoder_hidden_states"].shape[1] == text
+
+
+def test_a_table_of_positions_gets_its_whole_text() -> None:
+    config = models.model_config(SUBJECTS["cogvideox-2b"])
+    assert cogvideox.text_tokens({**config, "max_text_seq_length": 226}, short=True) == 226
 
 
 def test_frames_are_rounded_up_to_a_whole_patch() -> None:

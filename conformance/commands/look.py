@@ -1,6 +1,7 @@
 """`conformance list`, `show`, `schemes` and `env`: what there is here, without running a case."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,11 +13,12 @@ from conformance.axes import registry
 from conformance.case import Case, find
 from conformance.commands.complete import CaseId, Globs, Markers
 from conformance.environment import hardware, observed_versions
-from conformance.errors import UsageError
+from conformance.errors import UnavailableError, UsageError
 from conformance.judging.expectations import Expectation
 from conformance.judging.results import Result, read_results
 from conformance.report import text
 from conformance.roundtrip.engine import probe
+from conformance.roundtrip.possible import require_time
 from conformance.selection import chosen
 from conformance.session import current_expectations
 
@@ -45,11 +47,20 @@ def _asked() -> dict[tuple[str, str], str]:
         return probe()
 
 
+def _here(case: Case, can: Mapping[tuple[str, str], str]) -> str:
+    """Say what a case can give on this machine."""
+    try:
+        require_time(case)
+    except UnavailableError as error:
+        return f"no result: {error}"
+    return can[case.scheme.name, str(case.device)]
+
+
 def list_cases(globs: Globs = None, markers: Markers = None, as_json: AsJson = False) -> None:
     """List cases, each with what it can give on this machine."""
     cases = chosen(globs or (), markers or ())
     can = _asked()
-    rows = [(each, can[each.scheme.name, str(each.device)]) for each in cases]
+    rows = [(each, _here(each, can)) for each in cases]
     if as_json:
         print(json.dumps({each.id: status for each, status in rows}, indent=1))
         return
@@ -70,7 +81,7 @@ def show(
     """Show a case: its axes, what is expected of it, what it can give here, and its result."""
     case = find(case_id)
     result = None if results is None else _result(results, case)
-    here = _asked()[case.scheme.name, str(case.device)]
+    here = _here(case, _asked())
     expected = [each for each in current_expectations() if each.about(case.id)]
     if as_json:
         print(json.dumps(_shown(case, here, expected, result), indent=1))
