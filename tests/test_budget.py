@@ -8,9 +8,10 @@ import torch
 
 from conformance.axes import registry
 from conformance.axes.base import Device
+from conformance.case import find
 from conformance.errors import UnavailableError
 from conformance.roundtrip import budget
-from conformance.roundtrip.budget import BASE, Budget, missing, reckon, require_room
+from conformance.roundtrip.budget import BASE, Budget, missing, reckon, require_room, shapes
 
 
 def test_a_budget_is_the_payload_of_the_scheme_and_what_is_beside_it() -> None:
@@ -22,6 +23,11 @@ def test_a_budget_is_the_payload_of_the_scheme_and_what_is_beside_it() -> None:
         payload, round(1.08 * payload) + BASE, round(1.01 * payload), 2 * (512 + 16), 512
     )
     assert reckon(found, scheme, loads=True).disk == round(1.01 * payload) + 1056
+    twice = reckon(found, scheme, loads=True, clones=True)
+    assert twice.memory == 2 * payload + BASE
+    table = replace(found, buffers=100)
+    assert reckon(table, scheme, loads=False).memory == round(1.08 * (payload + 100)) + BASE
+    assert reckon(table, scheme, loads=True, clones=True).memory == 2 * payload + 100 + BASE
     whole = replace(scheme, whole_model=True)
     assert reckon(found, whole, loads=False).memory == round(1.08 * payload) + BASE + 1056
     uncovered = replace(scheme, multiple=64)
@@ -47,3 +53,22 @@ def test_what_does_not_fit_the_gpu_says_what_it_needs(
     said = r"^needs 1\.5 GiB of GPU memory, 1\.0 GiB are free$"
     with pytest.raises(UnavailableError, match=said):
         require_room(need, tmp_path, Device.CUDA)
+
+
+def test_only_safetensors_of_a_model_that_was_loaded_is_cloned() -> None:
+    needs = {
+        (route, form): budget.budget(find(f"cogvideox-2b.int8wo.{route}.{form}.cpu")).memory
+        for route in ("quantize_", "torchao-config")
+        for form in ("pickle", "safetensors", "safetensors-sharded")
+    }
+    once = needs["quantize_", "pickle"]
+    twice = needs["torchao-config", "safetensors"]
+    assert needs["quantize_", "safetensors"] == needs["torchao-config", "pickle"] == once
+    assert needs["torchao-config", "safetensors-sharded"] == twice
+    assert twice - once > 10**9
+
+
+def test_a_table_of_positions_that_no_file_holds_is_counted() -> None:
+    rows, columns, float64 = 16 + 13 * 30 * 45, 1920, 8
+    assert shapes(registry.subjects()["cogvideox-2b"]).buffers == rows * columns * float64
+    assert shapes(registry.subjects()["cogvideox-5b"]).buffers == 0

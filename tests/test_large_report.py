@@ -119,6 +119,8 @@ MEASURES = {
     "payload_bytes": 2.0 * GIGA,
     "file_bytes": 2.04 * GIGA,
     "floor.write": 1.0 * GIGA,
+    "floor.read": 3.0 * GIGA,
+    "floor.inspect": 4.0 * GIGA,
     "floor.quantize": 4e8,
     "save.seconds": 2.5,
     "save.ratio": 1.25,
@@ -130,6 +132,10 @@ MEASURES = {
     "load.peak_bytes": 2.8 * GIGA,
     "load.anonymous_bytes": 0.3 * GIGA,
     "load.mapped_bytes": 2.5 * GIGA,
+    "bits.seconds": 0.3,
+    "bits.peak_bytes": 2.8 * GIGA,
+    "bits.anonymous_bytes": 0.3 * GIGA,
+    "bits.mapped_bytes": 2.5 * GIGA,
 }
 
 
@@ -151,11 +157,23 @@ def test_measured_cases_are_tables_of_sizes_seconds_memory_and_floors() -> None:
     lines = large.measured_tables([results(MEASURES)]).splitlines()
     sizes = f"| {CASE} | 4,000,000,000 | 2,000,000,000 | 2,040,000,000 | 0.5100 | 0.52 |"
     assert sizes in lines
-    seconds = f"| {CASE} | 3 |  |  |  |  |  | 2.5 (1.25) |  | 0.5 |  |  |"
+    seconds = f"| {CASE} | 3 |  |  |  |  |  | 2.5 (1.25) |  | 0.5 | 0.3 (1.10) |  | 1.20 |"
     assert seconds in lines
     writer, reader = "2.70 GB | 2.40 GB | 0.30 GB", "2.80 GB | 0.30 GB | 2.50 GB"
-    assert f"| {CASE} | 2.76 GB | {writer} | {reader} | no |" in lines
-    assert f"| {CASE} | 1.00 |  |  |  | 400 |" in lines
+    assert f"| {CASE} | 2.76 GB | {writer} | {reader} | its own |" in lines
+    assert f"| {CASE} | 1.00 | 3.00 | 4.00 |  |  | 400 |" in lines
+
+
+@pytest.mark.parametrize(
+    ("buffers", "own", "said"),
+    [(0.0, 2.4, "its own"), (0.1, 2.4, "yes"), (0.0, 2.8, "no"), (0.1, 2.8, "yes")],
+)
+def test_memory_is_held_against_what_the_model_holds(buffers: float, own: float, said: str) -> None:
+    measured = {"buffer_bytes": buffers * GIGA, "load.anonymous_bytes": own * GIGA}
+    lines = large.measured_tables([results({**MEASURES, **measured})]).splitlines()
+    bound = large.gigabytes(1.08 * (2.0 + buffers) * GIGA + 0.6 * GIGA)
+    (line,) = [each for each in lines if each.startswith(f"| {CASE} | {bound} | 2.70 GB")]
+    assert line.endswith(f"| {said} |")
 
 
 def test_measured_cases_can_be_read_by_a_program(tmp_path: Path) -> None:

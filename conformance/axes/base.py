@@ -374,6 +374,8 @@ class Format:
     read: Callable[[Path], Contents]
     """What the weight files hold, read without the library that wrote them."""
     sharded: bool = False
+    clones: bool = False
+    """Saving a model of a route that `loads` holds every weight twice, as torchao flattens it."""
     splits_weights: bool = False
     """Inner tensors of one weight may lie in different shards."""
     shard_bytes: int | None = None

@@ -69,7 +69,7 @@ def pair(
     save_shards = partial(save_pretrained, options=options, sharded=True)
     sharding = {**options, "max_shard_size": "{limit}"}
     return (
-        Format(name, title, save, load, read, script=_script(options, reading)),
+        Format(name, title, save, load, read, clones=safetensors, script=_script(options, reading)),
         Format(
             f"{name}-sharded",
             "the same with a small `max_shard_size`",
@@ -77,6 +77,7 @@ def pair(
             load,
             read,
             sharded=True,
+            clones=safetensors,
             splits_weights=safetensors,
             script=_script(sharding, reading),
         ),

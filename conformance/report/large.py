@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from rich.table import Table
@@ -10,7 +11,7 @@ from conformance.axes import registry
 from conformance.axes.base import Size
 from conformance.judging.results import Result, Results
 from conformance.report.text import folding_table
-from conformance.roundtrip.budget import BASE, GROWTH
+from conformance.roundtrip.budget import bound
 from conformance.roundtrip.outcome import Progress
 from conformance.roundtrip.planning import Planned
 
@@ -32,7 +33,13 @@ FORETELLS = 1000
 """The part of the work, as its inverse, from which the time that is left can be told."""
 READING = PARTS[-3:]
 """Those of the reader."""
-RATES = {"write": "write", "read": "read", "reread": "read by the reader", "copy": "copy"}
+RATES = {
+    "write": "write",
+    "read": "read",
+    "inspect": "read by the writer",
+    "reread": "read by the reader",
+    "copy": "copy",
+}
 """What is measured of a machine, by name."""
 RATIOS = {"bits": "load"}
 """Loading and digesting are one ratio: a mapped file is read when it is digested."""
@@ -80,6 +87,15 @@ def progress_line(case: str, now: Progress, seconds: float) -> str:
     return f"{case}: {now.part} {amount}, {left:.0f} s left"
 
 
+class Within(StrEnum):
+    """Whether memory stayed within the bound; the later, the worse."""
+
+    YES = "yes"
+    ITS_OWN = "its own"
+    """What the process allocated did; with pages of files, which can be taken back, it did not."""
+    NO = "no"
+
+
 @dataclass(frozen=True)
 class Cost:
     """What one part of a large case took."""
@@ -95,15 +111,18 @@ class Cost:
     bound: float
 
     @property
-    def within(self) -> bool:
+    def within(self) -> Within:
         """Did it stay within the bound?"""
-        return self.peak <= self.bound
+        if self.peak <= self.bound:
+            return Within.YES
+        return Within.ITS_OWN if self.anonymous <= self.bound else Within.NO
 
 
 def costs(measures: Mapping[str, float]) -> Iterator[Cost]:
     """Yield the parts that a case went through."""
+    held = measures.get("payload_bytes", 0.0) + measures.get("buffer_bytes", 0.0)
     for part in PARTS:
-        if f"{part}.seconds" in measures and "payload_bytes" in measures:
+        if f"{part}.seconds" in measures and held:
             yield Cost(
                 part,
                 measures[f"{part}.seconds"],
@@ -111,7 +130,7 @@ def costs(measures: Mapping[str, float]) -> Iterator[Cost]:
                 measures[f"{part}.peak_bytes"],
                 measures[f"{part}.anonymous_bytes"],
                 measures[f"{part}.mapped_bytes"],
-                GROWTH * measures["payload_bytes"] + BASE,
+                bound(held),
             )
 
 
@@ -181,12 +200,21 @@ def _promise(case: str) -> float:
 
 
 def _seconds(large: Iterable[Result]) -> Iterator[str]:
-    yield _row("case", "in all", *PARTS)
-    yield f"|---|{'---:|' * (1 + len(PARTS))}"
+    yield _row("case", "in all", *PARTS, "load and bits by the disk")
+    yield f"|---|{'---:|' * (2 + len(PARTS))}"
     for each in large:
         parts = {part.part: part for part in costs(each.outcome.measures)}
         total = sum(step.seconds for step in each.outcome.steps)
-        yield _row(each.outcome.case, f"{total:.0f}", *(_timed(parts.get(part)) for part in PARTS))
+        cells = [_timed(parts.get(part)) for part in PARTS]
+        yield _row(each.outcome.case, f"{total:.0f}", *cells, _by_disk(each.outcome.measures))
+
+
+def _by_disk(measured: Mapping[str, float]) -> str:
+    """Render loading and digesting by the time that the disk takes for as many bytes."""
+    if not measured.keys() >= {"load.seconds", "bits.seconds", "floor.read"}:
+        return ""
+    took = measured["load.seconds"] + measured["bits.seconds"]
+    return f"{took * measured['floor.read'] / measured['payload_bytes']:.2f}"
 
 
 def _timed(part: Cost | None) -> str:
@@ -204,8 +232,8 @@ def _memory(large: Iterable[Result]) -> Iterator[str]:
             continue
         writing = [part for part in parts if part.part not in READING]
         cells = [*_peak(writing), *_peak([part for part in parts if part.part in READING])]
-        within = "yes" if all(part.within for part in parts) else "no"
-        yield _row(each.outcome.case, gigabytes(parts[0].bound), *cells, within)
+        worst = max((part.within for part in parts), key=list(Within).index)
+        yield _row(each.outcome.case, gigabytes(parts[0].bound), *cells, worst)
 
 
 def _peak(parts: Sequence[Cost]) -> tuple[str, str, str]:

@@ -15,7 +15,7 @@ from conformance.case import Case
 from conformance.errors import UnavailableError
 
 GROWTH = 1.08
-"""Most memory that building, saving or loading may take, by the payload,"""
+"""Most memory that building, saving or loading may take, by what the model holds,"""
 BASE = 600_000_000
 """and beside it: the interpreter with its libraries, one layer, one forward pass."""
 HEADERS = 1.01
@@ -31,6 +31,8 @@ class Shapes:
     linears: Mapping[str, tuple[int, ...]]
     """The weights of Linears."""
     others: Mapping[str, tuple[int, ...]]
+    buffers: int = 0
+    """Bytes of the buffers that no file holds, such as a table of positions."""
 
     @property
     def elements(self) -> int:
@@ -71,21 +73,32 @@ def shapes(subject: Subject) -> Shapes:
     others = {
         name: tuple(each.shape) for name, each in model.named_parameters() if name not in linears
     }
-    return Shapes(linears, others)
+    saved = model.state_dict().keys()
+    buffers = sum(each.nbytes for name, each in model.named_buffers() if name not in saved)
+    return Shapes(linears, others, buffers)
+
+
+def bound(held: float) -> int:
+    """Return the most memory that a stage may take of a model that holds so many bytes."""
+    return round(GROWTH * held) + BASE
 
 
 def budget(case: Case) -> Budget:
     """Return what a case needs, by the most that its scheme may take for each weight."""
-    return reckon(shapes(case.subject), case.scheme, loads=case.route.loads)
+    loads = case.route.loads
+    return reckon(
+        shapes(case.subject), case.scheme, loads=loads, clones=loads and case.format.clones
+    )
 
 
-def reckon(found: Shapes, scheme: Scheme, *, loads: bool) -> Budget:
+def reckon(found: Shapes, scheme: Scheme, *, loads: bool, clones: bool = False) -> Budget:
     """Return what a model of these shapes needs under a scheme.
 
     Args:
         found: shapes of the model.
         scheme: which weights it covers, and the most bytes of each.
         loads: the route reads a bf16 checkpoint, which must be written first.
+        clones: saving holds every weight twice.
     """
     bf16 = BF16 * found.elements
     payload = sum(BF16 * prod(shape) for shape in found.others.values())
@@ -93,7 +106,8 @@ def reckon(found: Shapes, scheme: Scheme, *, loads: bool) -> Budget:
         payload += scheme.payload(shape) if scheme.covers(shape) else BF16 * prod(shape)
     # A config that selects modules by name cannot be given them one at a time.
     built = bf16 if scheme.whole_model and not loads else 0
-    memory = round(GROWTH * payload) + BASE + built
+    held = payload + found.buffers
+    memory = max(bound(held), held + BASE + (payload if clones else 0)) + built
     return Budget(
         payload, memory, round(HEADERS * payload) + (bf16 if loads else 0), bf16, found.distinct
     )

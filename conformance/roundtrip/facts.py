@@ -71,6 +71,12 @@ class ModelFacts:
             if facts.kind != "non-persistent buffer"
         }
 
+    @property
+    def unsaved_bytes(self) -> int:
+        """Bytes of the buffers that no state dict holds."""
+        unsaved = self.tensors.keys() - self.saved.keys()
+        return sum(self.tensors[key].bytes for key in unsaved)
+
     def leaves(self) -> Iterator[tuple[str, str, Inner]]:
         """Yield `(key, inner name, inner)` for everything that holds bits."""
         for key, facts in self.tensors.items():

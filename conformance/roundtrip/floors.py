@@ -50,10 +50,12 @@ def disk(directory: Path, size: int) -> tuple[float, float]:
 
 
 def reading(checkpoint: Path) -> float:
-    """Return the bytes a second of reading files that were just read, up to `SAMPLE` of each."""
-    paths = [path for path in checkpoint.rglob("*") if path.is_file()]
-    size = sum(min(path.stat().st_size, SAMPLE) for path in paths)
-    return size / seconds(lambda: [read_through(path) for path in paths])
+    """Return the bytes a second of reading files that were just gone through, up to `SAMPLE`."""
+    paths = sorted(path for path in checkpoint.rglob("*") if path.is_file())
+    start, done = time.perf_counter(), 0
+    for path in paths:
+        done += read_through(path, SAMPLE - done)
+    return done / (time.perf_counter() - start)
 
 
 def _write(path: Path, piece: bytes, count: int) -> None:

@@ -82,7 +82,8 @@ def _write_large(case: Case, workshop: Workshop, directory: Path, announce: Anno
         with kept_in(log), at_large():
             log.measures.update(_floors(log, workshop))
             _write(log, workshop, directory)
-            log.measures.update(writing_ratios(log.measures))
+            rate = floors.reading(directory / CHECKPOINT)
+            log.measures.update(writing_ratios(log.measures, rate))
     finally:
         workshop.put_away()
     return log.outcome()

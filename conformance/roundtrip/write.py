@@ -49,6 +49,7 @@ class Written:
         """Sizes, for the results."""
         return {
             "payload_bytes": self.record.payload_bytes,
+            "buffer_bytes": self.record.facts.unsaved_bytes,
             "payload_limit_bytes": self.payload_limit,
             "file_bytes": sum(self.record.file_bytes.values()),
             "bf16_bytes": bf16_bytes(self.record),
