@@ -27,7 +27,8 @@ from script_runner import run
 
 from conformance._compat import tomllib
 from conformance.axes import registry
-from conformance.axes.base import Recipe, Size
+from conformance.axes.base import Size
+from conformance.axes.quantization import Recipe
 from conformance.axes.recipes import config_source, later, member, recipe
 from conformance.axes.source import source
 from conformance.case import all_cases, default_cases, find

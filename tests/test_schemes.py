@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from conformance.axes import base, payload, registry
-from conformance.axes.base import Device, Needs, PayloadLimit, Quantization, Recipe, Scheme
+from conformance.axes.base import Device, Needs, PayloadLimit, Scheme
 from conformance.axes.needs import HOPPER, trial
 from conformance.axes.not_schemes import NOT_SCHEMES
+from conformance.axes.quantization import Quantization, Recipe
 from conformance.errors import UnavailableError
 
 SCHEMES = tuple(registry.schemes().values())

@@ -3,7 +3,8 @@
 import importlib
 from collections.abc import Callable, Sequence
 
-from conformance.axes.base import REFUSALS, Device, Needs, Recipe, one_line, resolve
+from conformance.axes.base import Device, Needs
+from conformance.axes.quantization import REFUSALS, Recipe, one_line, resolve
 
 Probe = Callable[[], str | None]
 

@@ -10,7 +10,8 @@ names must import no torch.
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 
-from conformance.axes.base import SEGMENT, Subject, one_line
+from conformance.axes.base import SEGMENT, Subject
+from conformance.axes.quantization import one_line
 from conformance.errors import UsageError
 
 GROUP = "conformance.subjects"

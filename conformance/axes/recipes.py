@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from conformance.axes.base import Recipe
+from conformance.axes.quantization import Recipe
 from conformance.axes.source import Source, Written, call, named
 from conformance.errors import UnavailableError
 

@@ -3,7 +3,8 @@
 import json
 
 from conformance.axes import registry
-from conformance.axes.base import Recipe, Scheme, resolve
+from conformance.axes.base import Scheme
+from conformance.axes.quantization import Recipe, resolve
 from conformance.axes.recipes import config_source
 from conformance.errors import UnavailableError
 

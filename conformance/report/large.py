@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from rich.table import Table
 
+from conformance._compat import StrEnum
 from conformance.axes import registry
 from conformance.axes.base import Size
 from conformance.judging.results import Result, Results

@@ -11,7 +11,8 @@ from typing import Any, TypeAlias
 import torch
 
 from conformance.axes import models
-from conformance.axes.base import Device, Format, Quantization, Quantized, Subject
+from conformance.axes.base import Device, Format, Quantized, Subject
+from conformance.axes.quantization import Quantization
 from conformance.case import Case
 from conformance.errors import UnavailableError
 from conformance.roundtrip.budget import budget, require_room

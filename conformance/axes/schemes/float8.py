@@ -3,10 +3,11 @@
 from dataclasses import replace
 from typing import Any
 
-from conformance.axes.base import Likeness, Needs, Recipe, Scheme
+from conformance.axes.base import Likeness, Needs, Scheme
 from conformance.axes.needs import CPU, FLOAT8, HOPPER, any_rank, nowhere, operator, trial
 from conformance.axes.parts import divided
 from conformance.axes.payload import grouped, rowwise, tensorwise
+from conformance.axes.quantization import Recipe
 from conformance.axes.recipes import AQT, LAQT, dtype, later, load, per_group, recipe, subclass
 
 WEIGHT_ONLY = "Float8WeightOnlyConfig"

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from conformance.axes.base import Needs, Recipe, Scheme
+from conformance.axes.base import Needs, Scheme
 from conformance.axes.needs import AMPERE, CPU, FBGEMM, MSLK, nowhere, operator
 from conformance.axes.parts import by_group, divided, groups, nibbles, words
 from conformance.axes.payload import grouped, padded, rowwise
+from conformance.axes.quantization import Recipe
 from conformance.axes.recipes import AQT, LAQT, dtype, later, recipe, subclass
 
 CONFIG = "Int4WeightOnlyConfig"

@@ -1,8 +1,9 @@
 """Weights of one to eight bits, each kept in an int8."""
 
-from conformance.axes.base import Likeness, Needs, Recipe, Scheme
+from conformance.axes.base import Likeness, Needs, Scheme
 from conformance.axes.needs import CPU, operator
 from conformance.axes.payload import grouped, rowwise
+from conformance.axes.quantization import Recipe
 from conformance.axes.recipes import AQT, LAQT, dtype, later, per_group, recipe
 
 CONFIG = "IntxWeightOnlyConfig"

@@ -3,9 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
-from conformance.axes.base import Needs, Recipe, Scheme
+from conformance.axes.base import Needs, Scheme
 from conformance.axes.needs import BLACKWELL, trial
 from conformance.axes.payload import swizzled
+from conformance.axes.quantization import Recipe
 from conformance.axes.recipes import dtype, member, recipe
 
 FORMATS = "torchao.prototype.mx_formats"

@@ -1,7 +1,8 @@
 """4-bit normal floats, scales quantized too."""
 
-from conformance.axes.base import Recipe, Scheme
+from conformance.axes.base import Scheme
 from conformance.axes.payload import grouped
+from conformance.axes.quantization import Recipe
 from conformance.axes.recipes import recipe
 
 # The blocks divide every weight of the subjects: 512 elements share what is kept once.

@@ -3,10 +3,11 @@
 from inspect import signature
 from typing import Any
 
-from conformance.axes.base import Recipe, Scheme
+from conformance.axes.base import Scheme
 from conformance.axes.needs import BLACKWELL
 from conformance.axes.parts import divided
 from conformance.axes.payload import swizzled
+from conformance.axes.quantization import Recipe
 from conformance.axes.recipes import load, member, recipe, subclass
 
 FORMATS = "torchao.prototype.mx_formats"

@@ -3,10 +3,11 @@
 from dataclasses import replace
 from typing import Any
 
-from conformance.axes.base import Recipe, Scheme
+from conformance.axes.base import Scheme
 from conformance.axes.needs import CUDA, GEMLITE
 from conformance.axes.parts import divided, groups, nibbles
 from conformance.axes.payload import grouped, rowwise
+from conformance.axes.quantization import Recipe
 from conformance.axes.recipes import AQT, dtype, recipe, subclass
 
 PROTOTYPE = "torchao.prototype.quantization.quant_api"

@@ -11,7 +11,8 @@ from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
-from conformance.axes.base import Recipe, Scheme
+from conformance.axes.base import Scheme
+from conformance.axes.quantization import Recipe
 from conformance.axes.recipes import config_source
 from conformance.axes.source import Source
 from conformance.axes.taken import written
