@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 import torch
 
@@ -41,6 +43,13 @@ def test_what_fits_exactly_is_measured(tmp_path: Path) -> None:
     assert missing(need, memory=10, disk=19) != ""
     assert missing(need, memory=10, disk=20, gpu=10) == ""
     require_room(need, tmp_path, Device.CPU)
+
+
+def test_what_this_process_has_is_part_of_what_a_case_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=10))
+    assert budget.free(tmp_path, Device.CPU)["memory"] > 100e6  # torch is here
 
 
 def test_what_does_not_fit_the_gpu_says_what_it_needs(

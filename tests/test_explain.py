@@ -14,9 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_defects import DEFECTS, RAISED, SAMPLES, ids, traceback
 
-from conformance.judging.defects import (
-    Defect,
-)
+from conformance.judging.defects import Defect
 from conformance.judging.explain import How, explain
 from conformance.judging.measured import Sample
 from conformance.judging.pasted import Raised, raised_in, without_paths

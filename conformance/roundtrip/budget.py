@@ -130,12 +130,13 @@ def missing(need: Budget, *, memory: int, disk: int, gpu: int | None = None) -> 
 def free(directory: Path, device: Device) -> dict[str, int]:
     """Return the free bytes of memory, of the disk of a directory, and of the GPU if one is asked.
 
+    What this process has of memory is counted as free: the libraries are part of what a case needs.
     A device that is not there has no entry: that is told by whoever requires it.
     """
     import torch
 
     found = {
-        "memory": int(psutil.virtual_memory().available),
+        "memory": psutil.virtual_memory().available + psutil.Process().memory_info().rss,
         "disk": shutil.disk_usage(directory).free,
     }
     if device is Device.CUDA and torch.cuda.is_available():
