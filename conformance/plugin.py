@@ -215,10 +215,12 @@ def _mark(name: str) -> pytest.MarkDecorator:
 @pytest.fixture(scope="session")
 def engine(pytestconfig: pytest.Config) -> "Iterator[Engine]":
     """The worker processes of this session."""
+    from conformance.pytest_telling import telling
     from conformance.roundtrip.engine import TIMEOUT, Engine
 
     timeout = pytestconfig.option.case_timeout or TIMEOUT
-    with Engine(timeout, gallery=gallery(pytestconfig), turn=turn_of(pytestconfig)) as started:
+    told, hung = telling(pytestconfig), gallery(pytestconfig)
+    with Engine(timeout, told=told, gallery=hung, turn=turn_of(pytestconfig)) as started:
         yield started
 
 

@@ -6,7 +6,7 @@
 import errno
 import os
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
@@ -20,6 +20,7 @@ from conformance.roundtrip.outcome import (
     NoResult,
     NoResultKind,
     Outcome,
+    Progress,
     Stage,
     Step,
 )
@@ -33,6 +34,8 @@ FULL_HERE = "STAND_IN_FULL_HERE"
 FULL_RESULTS = "STAND_IN_FULL_RESULTS"
 """The format from whose case on no room is left for the results; or `FOOTER`."""
 FOOTER = "footer"
+TELLS = "STAND_IN_TELLS"
+"""The format whose case tells how far it is."""
 
 STEPS = (Step(Stage.SAVE, 0.002), Step(Stage.LOAD, 0.003), Step(Stage.STRUCTURE, 0.001))
 ALTERED = tuple(
@@ -78,8 +81,11 @@ def answers(cases: Iterable[Case], *_: object) -> Iterator[Outcome]:
 class StandIn:
     """Stands in for `conformance.roundtrip.engine.Engine`."""
 
-    def __init__(self, timeout: float, **_: object) -> None:
+    def __init__(
+        self, timeout: float, told: Callable[[str, Progress], None] = lambda *_: None, **_: object
+    ) -> None:
         self.timeout = timeout
+        self.told = told
 
     def __enter__(self) -> "StandIn":
         return self
@@ -97,6 +103,9 @@ class StandIn:
             return Outcome(case.id, no_result=NoResult(NoResultKind.HARNESS_ERROR, reason))
         if os.environ.get(FULL_HERE) == case.format.name:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if os.environ.get(TELLS) == case.format.name:
+            self.told(case.id, Progress("save", 0, 10))
+            self.told(case.id, Progress("save", 5, 10))
         return answer(case)
 
 

@@ -11,12 +11,14 @@ from repros import results_file
 from rich.console import Console
 from test_verdicts import finding
 
-from conformance.commands.run import LOG_SECONDS, Watcher
+from conformance.commands.run import Watcher
 from conformance.judging.judge import judge
 from conformance.judging.results import Footer, Header, Result, Results, Selection
 from conformance.judging.summary import tally
 from conformance.report import large, text
+from conformance.report.telling import EVERY
 from conformance.roundtrip.budget import Budget
+from conformance.roundtrip.engine import WAITING
 from conformance.roundtrip.outcome import (
     Finding,
     NoResult,
@@ -77,14 +79,18 @@ def test_progress_is_told_in_bytes_and_time_left() -> None:
     assert large.progress_line("case", hardly, 5) == "case: save, 5 s"
 
 
-def told(console: Console, *steps: tuple[float, Progress]) -> list[Any]:
+def told(console: Console, *steps: tuple[float, str, Progress]) -> list[Any]:
     """Play progress at these times, and return what the bar holds."""
     now = steps[0][0]
     bar = text.progress(console)
     watcher = Watcher(bar, console, clock=lambda: now)
-    for now, step in steps:  # noqa: B007 - the clock reads it
-        watcher(CASE, step)
-    return [(each.description, each.completed, each.total) for each in bar.tasks]
+    for now, case, step in steps:  # noqa: B007 - the clock reads it
+        watcher(case, step)
+    shown = [(each.description, each.completed, each.total) for each in bar.tasks]
+    for case in {case for _, case, _ in steps}:
+        watcher.over(case)
+    assert bar.tasks == []
+    return shown
 
 
 def test_a_log_gets_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,25 +98,33 @@ def test_a_log_gets_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> N
     begin = 1000.0
     told(
         console,
-        (begin, Progress("save", 0, 100)),
-        (begin + 1, Progress("save", 1, 100)),
-        (begin + LOG_SECONDS, Progress("save", 50, 100)),
+        (begin, CASE, Progress("save", 0, 100)),
+        (begin + 1, CASE, Progress("save", 1, 100)),
+        (begin + 4, LACKS.case, WAITING),
+        (begin + EVERY, CASE, Progress("save", 50, 100)),
+        (begin + 4 + EVERY, LACKS.case, WAITING),
     )
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.removeprefix(f"{CASE}: ") for line in lines] == [
-        "save, 0 s",
-        "save 0.0 of 0.00 GB, 10 s left",
+    assert capsys.readouterr().out.splitlines() == [
+        f"{CASE}: save, 0 s",
+        f"{LACKS.case}: waiting for another large case, 0 s",
+        f"{CASE}: save 0.0 of 0.00 GB, 10 s left",
+        f"{LACKS.case}: waiting for another large case, 10 s",
     ]
 
 
-def test_a_terminal_shows_one_part_at_a_time_with_its_bytes() -> None:
+def test_a_terminal_shows_one_part_of_each_case_at_a_time() -> None:
     console = Console(force_terminal=True, width=120)
     bars = told(
         console,
-        (0.0, Progress("save", 1, 100)),
-        (1.0, Progress("inspect", 7, 100)),
+        (0.0, CASE, Progress("save", 1, 100)),
+        (0.5, LACKS.case, WAITING),
+        (1.0, CASE, Progress("inspect", 7, 100)),
+        (1.5, LACKS.case, WAITING),
     )
-    assert bars == [(f"{CASE} inspect", 7, 100)]
+    assert bars == [
+        (f"{LACKS.case} waiting for another large case", 0, None),
+        (f"{CASE} inspect", 7, 100),
+    ]
 
 
 GIGA = 10**9

@@ -13,7 +13,13 @@ from pathlib import Path
 import pytest
 
 from conformance.case import Case, find
-from conformance.roundtrip.engine import SECONDS_PER_PARAMETER, Engine, patience
+from conformance.roundtrip.engine import (
+    BROKEN_OFF,
+    SECONDS_PER_PARAMETER,
+    WAITING,
+    Engine,
+    patience,
+)
 from conformance.roundtrip.outcome import NoResultKind, Outcome, Progress, Stage
 from conformance.roundtrip.premises import OWNER, Premises, one_large_case, sweep
 
@@ -161,6 +167,63 @@ def test_progress_reaches_whoever_asked() -> None:
     ) as engine:
         assert engine.run(TINY).no_result is None
     assert told == [(TINY.id, Progress("save", 3, 10))]
+
+
+def at_work(engine: Engine, case: Case, given: list[Outcome]) -> threading.Thread:
+    thread = threading.Thread(target=lambda: given.append(engine.run(case)), daemon=True)
+    thread.start()
+    return thread
+
+
+@pytest.mark.usefixtures("place")
+def test_a_large_case_that_waits_is_not_begun_when_the_run_is_broken_off() -> None:
+    given: list[Outcome] = []
+    waits: list[Outcome] = []
+    told: list[tuple[str, Progress]] = []
+    with (
+        Engine(writer=sleeping) as engine,
+        Engine(writer=sleeping, told=lambda case, now: told.append((case, now))) as other,
+    ):
+        thread = at_work(engine, LARGE, given)
+        soon(lambda: engine._busy)
+        waiting = at_work(other, LARGE, waits)
+        soon(lambda: told)
+        for each in (engine, other):
+            each.break_off()
+        thread.join(60)
+        waiting.join(60)
+        assert other._at_work is None
+    assert set(told) == {(LARGE.id, WAITING)}
+    assert [each.no_result and each.no_result.kind for each in given] == [NoResultKind.KILLED]
+    assert waits == [Outcome(LARGE.id, no_result=BROKEN_OFF)]
+
+
+@pytest.mark.usefixtures("place")
+def test_whoever_waits_for_another_run_can_be_broken_off() -> None:
+    given: list[Outcome] = []
+    with one_large_case(), Engine(writer=sleeping) as engine:
+        waiting = at_work(engine, LARGE, given)
+        waiting.join(0.2)
+        engine.break_off()
+        waiting.join(60)
+        assert given == [Outcome(LARGE.id, no_result=BROKEN_OFF)]
+
+
+@pytest.mark.usefixtures("place")
+def test_a_process_that_begins_as_the_run_is_broken_off_is_killed_too() -> None:
+    with Engine(writer=sleeping) as engine:
+        engine.break_off()
+        ended = engine.run(TINY).no_result
+    assert ended is not None
+    assert ended.kind is NoResultKind.KILLED
+
+
+@pytest.mark.usefixtures("place")
+def test_the_machine_is_free_again_after_a_large_case() -> None:
+    with Engine(writer=silent, reader=silent) as engine:
+        assert engine.run(LARGE).no_result is None
+        with one_large_case().acquire(timeout=0.1):
+            pass
 
 
 def test_a_large_model_gets_more_time() -> None:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +15,8 @@ from conformance.errors import UsageError
 from conformance.judging.exchanged import written_by
 from conformance.judging.results import Selection, read_results
 from conformance.judging.summary import exit_code
-from conformance.report import large, text
+from conformance.report import text
+from conformance.report.telling import Telling
 from conformance.roundtrip.disk import require_space
 from conformance.roundtrip.engine import TIMEOUT
 from conformance.roundtrip.gallery import Gallery
@@ -46,37 +46,34 @@ EPILOG = """Examples:
 [bold]conformance run --shard 2/4 --results shard-2.jsonl[/]  (then `conformance merge`)
 
 Exit codes: 0 as expected, 1 not as expected, 2 usage, 3 inconclusive."""
-LOG_SECONDS = 10.0
-"""Between two lines of progress of a large case, likewise."""
 
 out = text.console()
 err = text.console(stderr=True)
 
 
-@dataclass
 class Watcher:
     """Shows how far large cases are: in the bar, or now and then as a line of a log."""
 
-    bar: Any
-    console: Any
-    clock: Callable[[], float] = time.monotonic
-    _task: Any = None
-    _part: tuple[str, str] = ("", "")
-    _began: float = 0.0
-    _told: float = 0.0
+    def __init__(self, bar: Any, console: Any, clock: Callable[[], float] = time.monotonic) -> None:
+        self.bar = bar
+        self._shown: dict[str, tuple[str, Any]] = {}  # by case: its part, and the task of that
+        self._log = None if console.is_terminal else Telling(console.print, clock)
 
     def __call__(self, case: str, now: Progress) -> None:
         """Show it."""
-        if (case, now.part) != self._part:
-            self._part, self._began = (case, now.part), self.clock()
-            if self._task is not None:
-                self.bar.remove_task(self._task)
-            total = now.total or None
-            self._task = self.bar.add_task(f"{case} {now.part}", total=total, bytes=True)
-        self.bar.update(self._task, completed=now.done)
-        if not self.console.is_terminal and self.clock() - self._told >= LOG_SECONDS:
-            self._told = self.clock()
-            self.console.print(large.progress_line(case, now, self.clock() - self._began))
+        part, task = self._shown.get(case, ("", None))
+        if part != now.part:
+            self.over(case)
+            task = self.bar.add_task(f"{case} {now.part}", total=now.total or None, bytes=True)
+            self._shown[case] = (now.part, task)
+        self.bar.update(task, completed=now.done)
+        if self._log is not None:
+            self._log(case, now)
+
+    def over(self, case: str) -> None:
+        """Show nothing more of a case, or of its part that is over."""
+        if case in self._shown:
+            self.bar.remove_task(self._shown.pop(case)[1])
 
 
 def command(
@@ -173,6 +170,7 @@ def _run_all(
     with closing(outcomes), bar:
         task = bar.add_task("cases", total=total, completed=done)
         for number, outcome in enumerate(outcomes, start=done + 1):
+            watcher.over(outcome.case)
             judgement = session.add(require_space(outcome))
             bar.advance(task)
             if not judgement.as_expected:

@@ -10,9 +10,10 @@ import multiprocessing
 import shutil
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,13 +29,15 @@ from conformance.roundtrip.gpus import at_turn
 from conformance.roundtrip.kept import Keep
 from conformance.roundtrip.merge import merge, worth_reading
 from conformance.roundtrip.outcome import NoResult, NoResultKind, Outcome, Progress, Stage
-from conformance.roundtrip.premises import Premises, one_large_case
+from conformance.roundtrip.premises import Premises, turn_of_a_large_case
 
 UNSPENT = ""
 TIMEOUT = 300.0
 """Seconds that a worker may take for one case."""
 SECONDS_PER_PARAMETER = 6e-8
 """More of them for a large model: one of 10 G parameters gets ten minutes."""
+WAITING = Progress("waiting for another large case", 0, 0)
+BROKEN_OFF = NoResult(NoResultKind.KILLED, "the run was broken off before it began")
 Told = Callable[[Progress], None]
 
 
@@ -201,6 +204,7 @@ class Engine:
         self._premises = Premises.occupy()
         self.directory = self._premises.directory
         self._busy: Worker | None = None
+        self._broken_off = threading.Event()
         self._at_work: Worker | None = None
         self._readers: dict[str, Worker] = {}
         self._dismissed: list[Worker] = []
@@ -227,7 +231,11 @@ class Engine:
         self._premises.leave()
 
     def break_off(self) -> None:
-        """Kill the process that works on a case, from another thread: nobody waits for it."""
+        """Kill the process that works on a case, from another thread: nobody waits for it.
+
+        Nor does another large case begin.
+        """
+        self._broken_off.set()
         if self._busy is not None:
             self._busy.process.kill()
 
@@ -242,7 +250,9 @@ class Engine:
         target = self.directory / f"{self._count}"
         target.mkdir()
         try:
-            with one_large_case() if is_large(case) else nullcontext():
+            with self._turn_for(case) as wanted:
+                if not wanted:
+                    return Outcome(case.id, no_result=BROKEN_OFF)
                 same = self._write(case, target)
                 outcome = merge(same, self._read(case, target)) if worth_reading(same) else same
             if self._keep is not None:
@@ -251,8 +261,17 @@ class Engine:
         finally:
             shutil.rmtree(target, ignore_errors=True)
 
+    def _turn_for(self, case: Case) -> AbstractContextManager[bool]:
+        """Return what holds the machine for a large case, and whether the case is still wanted."""
+        if not is_large(case):
+            return nullcontext(enter_result=True)
+        waiting = partial(self._told, case.id, WAITING)
+        return turn_of_a_large_case(lambda: not self._broken_off.is_set(), waiting)
+
     def _answer(self, busy: Worker, case: Case) -> Outcome:
         self._busy = busy
+        if self._broken_off.is_set():  # it was, before there was a process to kill
+            busy.process.kill()
         try:
             return busy.outcome(self.timeout + patience(case), partial(self._told, case.id))
         except EndedError as ended:

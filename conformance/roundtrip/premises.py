@@ -2,6 +2,8 @@
 
 import shutil
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +13,8 @@ PREFIX = "conformance-"
 OWNER = "owner.lock"
 LARGE = "conformance-large.lock"
 EVERYBODY = 0o666
+LOOK = 0.5
+"""Seconds between two looks at whether a case that waits is still wanted."""
 
 
 @dataclass
@@ -55,3 +59,30 @@ def sweep(place: Path) -> list[Path]:
 def one_large_case() -> FileLock:
     """Return the lock that lets one large case of this machine have all of its memory."""
     return FileLock(Path(tempfile.gettempdir()) / LARGE, mode=EVERYBODY)
+
+
+@contextmanager
+def turn_of_a_large_case(
+    wanted: Callable[[], bool], waiting: Callable[[], object]
+) -> Iterator[bool]:
+    """Wait for the lock of `one_large_case`, and yield whether the case is wanted when it has it.
+
+    Args:
+        wanted: is it still? Whoever waits may be asked to end.
+        waiting: is told again and again that another case has the lock.
+    """
+    lock = one_large_case()
+    while wanted() and not _acquired(lock):
+        waiting()
+    try:
+        yield wanted()
+    finally:
+        lock.release()
+
+
+def _acquired(lock: FileLock) -> bool:
+    try:
+        lock.acquire(timeout=LOOK)
+    except Timeout:
+        return False
+    return True
