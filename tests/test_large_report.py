@@ -171,11 +171,22 @@ def test_measured_cases_are_tables_of_sizes_seconds_memory_and_floors() -> None:
     lines = large.measured_tables([results(MEASURES)]).splitlines()
     sizes = f"| {CASE} | 4,000,000,000 | 2,000,000,000 | 2,040,000,000 | 0.5100 | 0.52 |"
     assert sizes in lines
-    seconds = f"| {CASE} | 3 |  |  |  |  |  | 2.5 (1.25) |  | 0.5 | 0.3 (1.10) |  | 1.20 |"
+    seconds = f"| {CASE} | 3 |  |  |  |  |  |  | 2.5 (1.25) |  | 0.5 | 0.3 (1.10) |  | 1.20 |"
     assert seconds in lines
     writer, reader = "2.70 GB | 2.40 GB | 0.30 GB", "2.80 GB | 0.30 GB | 2.50 GB"
     assert f"| {CASE} | 2.76 GB | {writer} | {reader} | its own |" in lines
     assert f"| {CASE} | 1.00 | 3.00 | 4.00 |  |  | 400 |" in lines
+
+
+def test_the_unquantized_weights_stand_between_building_and_quantizing() -> None:
+    numbers = {"seconds": 7.5, "peak_bytes": GIGA, "anonymous_bytes": GIGA, "mapped_bytes": 0.0}
+    written = {f"bf16.{kind}": float(number) for kind, number in numbers.items()}
+    lines = large.measured_tables([results({**MEASURES, **written})]).splitlines()
+    (head,) = [line for line in lines if "load and bits by the disk" in line]
+    (row,) = [line for line in lines if line.startswith(f"| {CASE} | 3 |")]
+    columns = [each.strip() for each in head.split("|")]
+    assert columns[3:6] == ["build", "bf16", "quantize"]
+    assert [each.strip() for each in row.split("|")][3:6] == ["", "7.5", ""]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import gc
 import json
 import math
-import re
 import subprocess
 import sys
 import time
@@ -21,16 +20,16 @@ from conformance.axes import models
 from conformance.axes.base import Device, Size
 from conformance.case import Case, find
 from conformance.judging.verdicts import verdict_of
-from conformance.roundtrip import budget
+from conformance.roundtrip import streamed
 from conformance.roundtrip.budget import shapes
 from conformance.roundtrip.calls import calling
 from conformance.roundtrip.footprint import Footprint
 from conformance.roundtrip.ladder import Ladder, NoResultError
 from conformance.roundtrip.merge import merge
 from conformance.roundtrip.observe import observe
-from conformance.roundtrip.outcome import NoResultKind, Outcome, Progress, Reader, Stage
+from conformance.roundtrip.outcome import Outcome, Progress, Reader, Stage
 from conformance.roundtrip.run import verify_again, write_and_verify
-from conformance.roundtrip.streamed import StreamedBase, turned_rows
+from conformance.roundtrip.streamed import StreamedBase, turned_rows, write_drawn
 from conformance.roundtrip.workshop import Workshop
 from fixtures.saboteurs.base import Sabotage, after_loading, after_quantizing
 from fixtures.saboteurs.surgery import swap
@@ -215,6 +214,24 @@ def test_what_a_large_case_cost_is_in_its_result(shop: Workshop, tmp_path: Path)
     assert outcome.measures["sqnr_db"] > 0
 
 
+def test_what_writing_the_unquantized_weights_cost_is_told_and_measured(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowly(*given: Any) -> None:
+        write_drawn(*given)
+        time.sleep(0.8)
+
+    monkeypatch.setattr(streamed, "write_drawn", slowly)
+    told: list[Progress] = []
+    footprint = Footprint(lambda *now: told.append(Progress(*now)))
+    ladder = Ladder(Reader.SAME, footprint=footprint)
+    shop.product(LOADED, ladder)
+    total = 2 * LOADED.subject.parameters
+    assert Progress("bf16", total, total) in told
+    assert footprint.measures["bf16.seconds"] > 0.8
+    assert [step.stage for step in ladder.steps].count(Stage.BUILD) == 2
+
+
 def test_the_model_is_put_away_and_made_again_for_another_format(
     shop: Workshop, tmp_path: Path
 ) -> None:
@@ -303,72 +320,6 @@ def test_what_is_no_large_case_is_called_without_a_count() -> None:
 def slow_save(model: Any, directory: Path, limit: int) -> None:
     STATE.format.save(model, directory, limit)
     time.sleep(1.5)
-
-
-# What does not fit.
-
-
-def test_where_memory_runs_out_in_the_middle_the_next_case_runs(
-    shop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given_back: list[bool] = []
-    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
-    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: given_back.append(True))
-
-    def greedy(_model: Any, _directory: Path, _limit: int) -> None:
-        torch.empty(2**50, dtype=torch.uint8)
-
-    (tmp_path / "one").mkdir()
-    ended = write_and_verify(
-        replace(STATE, format=replace(STATE.format, save=greedy)),
-        shop,
-        tmp_path / "one",
-        lambda _: None,
-    )
-    assert ended.no_result is not None
-    assert (ended.no_result.kind, ended.no_result.stage) == (
-        NoResultKind.OUT_OF_MEMORY,
-        Stage.SAVE,
-    )
-    assert ended.no_result.reason.count("\n") == 0
-    assert shop._product is not None
-    assert shop._product[1].model is None
-    assert given_back  # the fresh process must find the memory of a GPU free
-    assert round_trip(STATE, shop, tmp_path / "two", []).no_result is None
-
-
-@pytest.mark.parametrize(
-    ("memory", "disk", "said"),
-    [
-        (0, 2**40, r"^needs 0\.6 GiB of memory, 0\.0 GiB are available$"),
-        (2**40, 0, r"^needs 0\.0 GiB of disk, 0\.0 GiB are free$"),
-        (0, 0, r"^needs 0\.6 GiB of memory, .* and 0\.0 GiB of disk, "),
-    ],
-)
-def test_what_does_not_fit_has_no_result_and_nothing_is_built(
-    memory: int, disk: int, said: str, shop: Workshop, tmp_path: Path, monkeypatch: Any
-) -> None:
-    monkeypatch.setattr(budget, "free", lambda *_: {"memory": memory, "disk": disk})
-    monkeypatch.setattr("conformance.roundtrip.workshop.StreamedBase", None)
-    outcome = write_and_verify(PICKLE, shop, tmp_path, lambda _: None)
-    assert outcome.no_result is not None
-    assert (outcome.no_result.kind, outcome.no_result.stage) == (
-        NoResultKind.SKIPPED,
-        Stage.RESOLVE,
-    )
-    assert re.search(said, outcome.no_result.reason)
-    assert list(tmp_path.glob("checkpoint*")) == []
-
-
-def test_what_takes_too_long_to_quantize_is_not_even_timed(
-    shop: Workshop, tmp_path: Path, monkeypatch: Any
-) -> None:
-    monkeypatch.setattr("conformance.roundtrip.run.floors.measure", None)
-    slow = replace(PICKLE, scheme=replace(PICKLE.scheme, seconds=100.0))
-    outcome = write_and_verify(slow, shop, tmp_path, lambda _: None)
-    assert outcome.no_result is not None
-    assert outcome.no_result.kind is NoResultKind.SKIPPED
-    assert "minutes of one core" in outcome.no_result.reason
 
 
 # Memory, in a process of its own.

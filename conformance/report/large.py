@@ -18,6 +18,7 @@ from conformance.roundtrip.planning import Planned
 GB = 10**9
 PARTS = (
     "build",
+    "bf16",
     "quantize",
     "digest",
     "reference",

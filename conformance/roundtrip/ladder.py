@@ -80,11 +80,21 @@ class Ladder:
         except UnavailableError as error:
             raise NoResultError(NoResult(NoResultKind.SKIPPED, str(error), stage)) from error
         except HarnessError as error:
-            raise NoResultError(NoResult(NoResultKind.HARNESS_ERROR, str(error), stage)) from error
+            raise NoResultError(self._ours(str(error), stage)) from error
         except Exception as error:
             raise self._ended(error, stage, directory, disk or directory) from error
         finally:
             self.steps.append(Step(stage, time.perf_counter() - start, self.reader))
+
+    def _ours(self, reason: str, stage: Stage) -> NoResult:
+        """Return how a case ends that no library broke.
+
+        A large case may fill a disk by itself. What it wrote is removed, and the next one may fit:
+        that is a case too large for this machine, and not the end of the run.
+        """
+        filled = self.footprint is not None and no_space(reason)
+        kind = NoResultKind.SKIPPED if filled else NoResultKind.HARNESS_ERROR
+        return NoResult(kind, reason.splitlines()[0] if filled else reason, stage)
 
     def _ended(
         self, error: Exception, stage: Stage, directory: Path | None, disk: Path | None
@@ -94,10 +104,9 @@ class Ladder:
             reason = text.splitlines()[0]
             return NoResultError(NoResult(NoResultKind.OUT_OF_MEMORY, reason, stage))
         if no_space(text) or (disk and is_full(disk)):
-            reason = f"No space left on device: {text}"
-            return NoResultError(NoResult(NoResultKind.HARNESS_ERROR, reason, stage))
+            return NoResultError(self._ours(f"No space left on device: {text}", stage))
         if stage in OURS:
-            return NoResultError(NoResult(NoResultKind.HARNESS_ERROR, text, stage))
+            return NoResultError(self._ours(text, stage))
         return BrokenError(
             Failure(
                 stage=stage,

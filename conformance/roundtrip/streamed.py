@@ -24,6 +24,8 @@ from conformance.roundtrip.observe import is_subclass
 from conformance.roundtrip.pool import Pool
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
+UNTOLD = "meta tensor"
+"""Said of a model that looks at numbers which are not there: then nothing is known of it."""
 
 
 def is_streamed(subject: Subject) -> bool:
@@ -41,6 +43,21 @@ def at_large() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def require_callable(empty: Any, inputs: Mapping[str, Any]) -> None:
+    """Call a model on the meta device, before gigabytes are quantized.
+
+    Raises:
+        HarnessError: its config is wrong, which is no library's fault.
+    """
+    try:
+        models.forward(empty, inputs)
+    except Exception as error:
+        if UNTOLD in str(error):
+            return
+        said = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise HarnessError(f"the model of this config cannot be called: {said}") from error
 
 
 @dataclass(frozen=True)
@@ -171,6 +188,7 @@ class StreamedBase:
         named = self._empty.named_parameters()
         self.pool.all_apart({name: tuple(each.shape) for name, each in named})
         self.filler = Filler(self.pool, device, {})
+        require_callable(self._empty, self.inputs)
 
     @cached_property
     def linears(self) -> dict[str, tuple[int, ...]]:
@@ -187,7 +205,11 @@ class StreamedBase:
         shutil.rmtree(self.directory, ignore_errors=True)
         self.directory.mkdir(parents=True)
         self._empty.save_config(self.directory)
-        write_drawn(self.directory / WEIGHTS, self._empty, self.pool)
+        try:
+            write_drawn(self.directory / WEIGHTS, self._empty, self.pool)
+        except OSError:  # the next case needs the room
+            shutil.rmtree(self.directory, ignore_errors=True)
+            raise
         return self.directory
 
     def unquantized(self) -> Any:

@@ -4,7 +4,7 @@ import copy
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -19,6 +19,7 @@ from conformance.roundtrip.budget import budget, require_room
 from conformance.roundtrip.calls import BF16, calling
 from conformance.roundtrip.drawing import Drawn, handed, picture_of, put_into
 from conformance.roundtrip.facts import ModelFacts
+from conformance.roundtrip.footprint import size_of
 from conformance.roundtrip.gpus import give_back
 from conformance.roundtrip.held import Held, held
 from conformance.roundtrip.ladder import HarnessError, Ladder, ours
@@ -211,7 +212,7 @@ class Workshop:
         base = self.base(case, ladder)
         with ladder.stage(Stage.RESOLVE):
             require_targets(case, base)
-        how = how_to(case, base, quantization, storage)
+        how = how_to(case, base, quantization, storage, ladder)
         before = plain(quantization.config)
         with ladder.stage(Stage.QUANTIZE):
             made = quantized(case, base, how, ladder)
@@ -221,7 +222,7 @@ class Workshop:
         """Make a model that was put away, and see that it is the same one."""
         base = self.base(case, ladder)
         storage, _ = how_far(case.scheme, case.device.writer)
-        how = how_to(case, base, product.quantization, storage)
+        how = how_to(case, base, product.quantization, storage, ladder)
         with ladder.stage(Stage.QUANTIZE):
             model = quantized(case, base, how, ladder).model
             with ladder.part("digest"):
@@ -290,11 +291,26 @@ def whole_base(subject: Subject, device: Device, seed: int, directory: Path) -> 
     return Base(subject, device, seed, directory, model, inputs, output, drawn)
 
 
-def how_to(case: Case, base: AnyBase, quantization: Quantization, storage: Any) -> Quantized:
-    """Say what the case's route is asked to do."""
-    directory = base.checkpoint if case.route.loads else base.directory
-    device, whole = case.device.writer, base.whole
+def how_to(
+    case: Case, base: AnyBase, quantization: Quantization, storage: Any, ladder: Ladder
+) -> Quantized:
+    """Say what the case's route is asked to do; what it loads is written first.
+
+    Raises:
+        NoResultError: it cannot be written.
+    """
+    device = case.device.writer
+    with ladder.stage(Stage.BUILD):
+        directory = written(case, base, ladder) if case.route.loads else base.directory
+        whole = base.whole
     return Quantized(case.scheme, quantization, directory, storage, device, base.fill, whole)
+
+
+def written(case: Case, base: AnyBase, ladder: Ladder) -> Path:
+    """Write the unquantized model, and return where."""
+    total = BF16 * case.subject.parameters
+    with ladder.part("bf16", total, partial(size_of, base.directory)):
+        return base.checkpoint
 
 
 def quantized(case: Case, base: AnyBase, how: Quantized, ladder: Ladder) -> Held:
