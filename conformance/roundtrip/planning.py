@@ -91,7 +91,17 @@ def planner(connection: Connection, directory: str) -> None:
 
 
 def planned(case: Case, place: Path) -> Planned:
-    """Return what a case will need on this machine."""
+    """Return what a case will need on this machine; of a config that is wrong, what is wrong."""
+    try:
+        return _planned(case, place)
+    except (UnavailableError, UsageError) as error:
+        reason = str(error)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other cases are planned
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+    return Planned(case.id, 0, 0, 0, 0.0, reason)
+
+
+def _planned(case: Case, place: Path) -> Planned:
     need = budget(case)
     reason, seconds = missing(need, **free(place, case.device)), 0.0
     try:
