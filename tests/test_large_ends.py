@@ -13,11 +13,11 @@ from test_streamed import LOADED, PICKLE, STATE, opened, round_trip
 
 from conformance.axes import models
 from conformance.case import Case
-from conformance.roundtrip import budget, streamed, write
+from conformance.roundtrip import budget, floors, streamed, write
 from conformance.roundtrip.disk import require_space
 from conformance.roundtrip.ladder import HarnessError
 from conformance.roundtrip.outcome import NoResult, NoResultKind, Outcome, Stage
-from conformance.roundtrip.run import write_and_verify
+from conformance.roundtrip.run import verify_again, write_and_verify
 from conformance.roundtrip.workshop import Workshop
 
 pytestmark = pytest.mark.thorough
@@ -125,6 +125,20 @@ def test_so_does_one_that_our_own_record_filled(
     said = "OSError: [Errno 28] No space left on device"
     assert end_of(outcome) == NoResult(NoResultKind.SKIPPED, said, Stage.INSPECT)
     assert require_space(outcome) is outcome
+
+
+def test_a_disk_that_cannot_be_read_while_it_is_timed_is_told_in_a_line(
+    shop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: Path) -> None:
+        raise OSError(errno.EIO, "broken")
+
+    said = NoResult(NoResultKind.HARNESS_ERROR, "OSError: [Errno 5] broken", Stage.INSPECT)
+    assert round_trip(STATE, shop, tmp_path / "one", []).no_result is None
+    monkeypatch.setattr(floors, "reading", broken)
+    assert end_of(verify_again(STATE, tmp_path / "one", lambda _: None)) == said
+    (tmp_path / "two").mkdir()
+    assert end_of(write_and_verify(STATE, shop, tmp_path / "two", lambda _: None)) == said
 
 
 # What does not fit.

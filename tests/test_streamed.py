@@ -5,7 +5,6 @@ import json
 import math
 import subprocess
 import sys
-import time
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -20,16 +19,13 @@ from conformance.axes import models
 from conformance.axes.base import Device, Size
 from conformance.case import Case, find
 from conformance.judging.verdicts import verdict_of
-from conformance.roundtrip import streamed
 from conformance.roundtrip.budget import shapes
-from conformance.roundtrip.calls import calling
-from conformance.roundtrip.footprint import Footprint
 from conformance.roundtrip.ladder import Ladder, NoResultError
 from conformance.roundtrip.merge import merge
 from conformance.roundtrip.observe import observe
-from conformance.roundtrip.outcome import Outcome, Progress, Reader, Stage
+from conformance.roundtrip.outcome import Outcome, Reader, Stage
 from conformance.roundtrip.run import verify_again, write_and_verify
-from conformance.roundtrip.streamed import StreamedBase, turned_rows, write_drawn
+from conformance.roundtrip.streamed import StreamedBase, turned_rows
 from conformance.roundtrip.workshop import Workshop
 from fixtures.saboteurs.base import Sabotage, after_loading, after_quantizing
 from fixtures.saboteurs.surgery import swap
@@ -204,7 +200,7 @@ def test_a_large_case_is_read_by_the_fresh_process_alone_and_not_saved_again(
 def test_what_a_large_case_cost_is_in_its_result(shop: Workshop, tmp_path: Path) -> None:
     outcome = round_trip(STATE, shop, tmp_path / "large", [])
     parts = ("build", "quantize", "digest", "reference", "forward", "save", "inspect")
-    for part in (*parts, "load", "bits", "output"):
+    for part in (*parts, "load", "bits", "output", "floors"):
         measured = [outcome.measures[f"{part}.{kind}"] for kind in ("seconds", "anonymous_bytes")]
         assert all(each > 0 for each in measured)
         assert outcome.measures[f"{part}.peak_bytes"] >= outcome.measures[f"{part}.mapped_bytes"]
@@ -212,24 +208,6 @@ def test_what_a_large_case_cost_is_in_its_result(shop: Workshop, tmp_path: Path)
     assert ratios == {f"{part}.ratio" for part in ("quantize", "digest", "save", "inspect", "load")}
     assert outcome.measures["worst_layer_db"] <= outcome.measures["median_layer_db"]
     assert outcome.measures["sqnr_db"] > 0
-
-
-def test_what_writing_the_unquantized_weights_cost_is_told_and_measured(
-    shop: Workshop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def slowly(*given: Any) -> None:
-        write_drawn(*given)
-        time.sleep(0.8)
-
-    monkeypatch.setattr(streamed, "write_drawn", slowly)
-    told: list[Progress] = []
-    footprint = Footprint(lambda *now: told.append(Progress(*now)))
-    ladder = Ladder(Reader.SAME, footprint=footprint)
-    shop.product(LOADED, ladder)
-    total = 2 * LOADED.subject.parameters
-    assert Progress("bf16", total, total) in told
-    assert footprint.measures["bf16.seconds"] > 0.8
-    assert [step.stage for step in ladder.steps].count(Stage.BUILD) == 2
 
 
 def test_the_model_is_put_away_and_made_again_for_another_format(
@@ -289,37 +267,6 @@ def test_a_layer_that_is_far_off_is_caught(shop: Workshop, tmp_path: Path) -> No
     outcome = round_trip(after_quantizing(halve)(STATE), shop, tmp_path / "large", [])
     found = [(each.check, each.path, each.what) for each in outcome.findings]
     assert found == [("layers", f"{LAYER}.weight", "layer is far off")]
-
-
-def test_progress_is_told_with_parts_and_bytes(shop: Workshop, tmp_path: Path) -> None:
-    told: list[Any] = []
-    slow = replace(STATE, format=replace(STATE.format, save=slow_save))
-    round_trip(slow, shop, tmp_path / "large", told)
-    saving = [each for each in told if isinstance(each, Progress) and each.part == "save"]
-    assert saving
-    assert all(0 <= each.done <= each.total for each in saving)
-    assert saving[-1].done > 0
-
-
-def test_how_far_a_forward_pass_is_is_told_in_weights() -> None:
-    told: list[Progress] = []
-    footprint = Footprint(lambda *now: told.append(Progress(*now)))
-    model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
-    with calling(Ladder(Reader.SAME, footprint=footprint), "forward", model):
-        model(torch.ones(4))
-        time.sleep(0.8)
-    assert set(told) == {Progress("forward", 2 * (32 + 16), 2 * (32 + 16))}
-
-
-def test_what_is_no_large_case_is_called_without_a_count() -> None:
-    model = torch.nn.Linear(4, 8)
-    with calling(Ladder(Reader.SAME), "forward", model):
-        assert not torch.nn.modules.module._global_forward_hooks
-
-
-def slow_save(model: Any, directory: Path, limit: int) -> None:
-    STATE.format.save(model, directory, limit)
-    time.sleep(1.5)
 
 
 # Memory, in a process of its own.

@@ -1,4 +1,4 @@
-"""How far a forward pass is: the weights of the Linears that have been called."""
+"""How far a forward pass is, by the Linears that have been called, and how far a digest is."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch.nn.modules.module import register_module_forward_hook
 
+from conformance.roundtrip.facts import ModelFacts, TensorFacts
 from conformance.roundtrip.ladder import Ladder
+from conformance.roundtrip.observe import bytes_of, observe
 
 BF16 = 2
 """Bytes of a number of the unquantized model, by which progress is told."""
@@ -44,3 +46,15 @@ def size(module: Any) -> int:
     if not isinstance(module, torch.nn.Linear):
         return 0
     return int(BF16 * module.in_features * module.out_features)
+
+
+def observed(model: Any, ladder: Ladder) -> ModelFacts:
+    """Return the facts of a model that was quantized; whoever looks on sees how far that is."""
+    done = 0
+
+    def count(facts: TensorFacts) -> None:
+        nonlocal done
+        done += facts.bytes
+
+    with ladder.part("digest", bytes_of(model) if ladder.footprint else 0, lambda: done):
+        return observe(model, count)

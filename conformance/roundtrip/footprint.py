@@ -156,3 +156,9 @@ def read_since() -> Callable[[], int]:
 
     before = read()
     return lambda: read() - before
+
+
+def loaded_since() -> Callable[[], int]:
+    """Return what tells how many bytes of files have come in since: some are read, some mapped."""
+    read, mapped = read_since(), mapped_since()
+    return lambda: read() + mapped()

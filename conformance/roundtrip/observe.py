@@ -35,6 +35,14 @@ def observe_tensors(
     return ModelFacts(facts, _aliases(tensors))
 
 
+def bytes_of(model: torch.nn.Module) -> int:
+    """Return how many bytes `observe` goes through."""
+    tensors = [tensor for _, tensor in named_tensors(model).values()]
+    return sum(
+        leaf.numel() * leaf.element_size() for each in tensors for _, leaf in leaves_of(each)
+    )
+
+
 def named_tensors(model: torch.nn.Module) -> dict[str, tuple[str, torch.Tensor]]:
     """Return `key -> (kind, tensor)` in a fixed order: state dict first, then the rest."""
     parameters = dict(model.named_parameters(remove_duplicate=False))

@@ -8,10 +8,10 @@ from pathlib import Path
 from conformance.case import Case
 from conformance.roundtrip import floors
 from conformance.roundtrip.budget import budget, require_room
-from conformance.roundtrip.footprint import Footprint
+from conformance.roundtrip.footprint import Footprint, read_since, size_of
 from conformance.roundtrip.gpus import give_back
 from conformance.roundtrip.held import Held
-from conformance.roundtrip.ladder import BrokenError, Ladder, NoResultError
+from conformance.roundtrip.ladder import BrokenError, Ladder, NoResultError, ours
 from conformance.roundtrip.outcome import (
     Failure,
     Finding,
@@ -82,7 +82,7 @@ def _write_large(case: Case, workshop: Workshop, directory: Path, announce: Anno
         with kept_in(log), at_large():
             log.measures.update(_floors(log, workshop))
             _write(log, workshop, directory)
-            rate = floors.reading(directory / CHECKPOINT)
+            rate = _reading(log, directory)
             log.measures.update(writing_ratios(log.measures, rate))
     finally:
         workshop.put_away()
@@ -99,9 +99,18 @@ def _floors(log: Log, workshop: Workshop) -> dict[str, float]:
         storage, _ = how_far(case.scheme, case.device)
         config = case.scheme.resolve().config
         require_time(case)
-    with log.ladder.stage(Stage.BUILD):
+    with log.ladder.stage(Stage.BUILD), log.ladder.part("floors"):
         quantizes = storage is None and not case.scheme.whole_model
         return floors.measure(workshop.directory, need.payload, config if quantizes else None)
+
+
+def _reading(log: Log, directory: Path) -> float:
+    """Time the reading of the files that were just gone through."""
+    place = directory / CHECKPOINT
+    total = min(size_of(place), floors.SAMPLE)
+    # The stage in which files are read without a library.
+    with log.ladder.stage(Stage.INSPECT), ours(), log.ladder.part("floors", total, read_since()):
+        return floors.reading(place)
 
 
 def _large_log(case: Case, reader: Reader, announce: Announce) -> Log:
@@ -136,7 +145,7 @@ def _verify_large(case: Case, directory: Path, announce: Announce) -> Outcome:
         with kept_in(log), at_large():
             record = Record.load(directory)
             _verify(log, directory, record)
-            rate = floors.reading(directory / CHECKPOINT)
+            rate = _reading(log, directory)
             log.measures.update(reading_ratios(log.measures, rate, record.payload_bytes))
     finally:
         give_back()  # the reader may get another one
@@ -152,7 +161,7 @@ def _write(log: Log, workshop: Workshop, directory: Path) -> None:
 
 
 def _verify(log: Log, directory: Path, record: Record) -> Held:
-    got = read(log.case, directory, log.ladder)
+    got = read(log.case, directory, log.ladder, record.payload_bytes)
     reading = verify(log.case, directory, log.ladder, got, record)
     log.findings += reading.findings
     log.measures |= reading.measures

@@ -19,7 +19,7 @@ from conformance.roundtrip.closeness import cosine, sqnr
 from conformance.roundtrip.drawing import handed
 from conformance.roundtrip.evidence import Closeness, Evidence, Resaved, Side
 from conformance.roundtrip.facts import ModelFacts
-from conformance.roundtrip.footprint import mapped_since
+from conformance.roundtrip.footprint import loaded_since, mapped_since
 from conformance.roundtrip.held import Held, held
 from conformance.roundtrip.ladder import BrokenError, Ladder, NoResultError
 from conformance.roundtrip.observe import leaves_of, named_tensors, observe
@@ -47,13 +47,13 @@ class Reading:
     """Why the reloaded model gave no output, or none that can be trusted."""
 
 
-def read(case: Case, directory: Path, ladder: Ladder) -> Held:
-    """Load the checkpoint.
+def read(case: Case, directory: Path, ladder: Ladder, total: int = 0) -> Held:
+    """Load the checkpoint; `total` is its payload, for whoever looks on.
 
     Raises:
         BrokenError: the loader failed.
     """
-    with ladder.stage(Stage.LOAD), ladder.part("load"):
+    with ladder.stage(Stage.LOAD), ladder.part("load", total, loaded_since()):
         return load(case, directory / CHECKPOINT)
 
 

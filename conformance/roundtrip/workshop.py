@@ -16,14 +16,14 @@ from conformance.axes.quantization import Quantization
 from conformance.case import Case
 from conformance.errors import UnavailableError
 from conformance.roundtrip.budget import budget, require_room
-from conformance.roundtrip.calls import BF16, calling
+from conformance.roundtrip.calls import BF16, calling, observed
 from conformance.roundtrip.drawing import Drawn, handed, picture_of, put_into
 from conformance.roundtrip.facts import ModelFacts
 from conformance.roundtrip.footprint import size_of
 from conformance.roundtrip.gpus import give_back
 from conformance.roundtrip.held import Held, held
 from conformance.roundtrip.ladder import HarnessError, Ladder, ours
-from conformance.roundtrip.observe import digest, named_tensors, observe, plain
+from conformance.roundtrip.observe import digest, named_tensors, plain
 from conformance.roundtrip.oracle import save_oracle
 from conformance.roundtrip.outcome import Stage
 from conformance.roundtrip.possible import (
@@ -225,9 +225,7 @@ class Workshop:
         how = how_to(case, base, product.quantization, storage, ladder)
         with ladder.stage(Stage.QUANTIZE):
             model = quantized(case, base, how, ladder).model
-            with ladder.part("digest"):
-                same = observe(model) == product.facts
-            if not same:
+            if observed(model, ladder) != product.facts:
                 raise HarnessError("the model was quantized twice and came out otherwise")
             return replace(product, model=model)
 
@@ -252,8 +250,7 @@ class Workshop:
         ladder: Ladder,
     ) -> Product:
         model = made.model
-        with ladder.part("digest"):
-            facts = observe(model)
+        facts = observed(model, ladder)
         with calling(ladder, "reference", model):
             reference = base.compare(model, judged=not storage_only)
         with calling(ladder, "forward", model):
