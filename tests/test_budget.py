@@ -49,7 +49,17 @@ def test_what_this_process_has_is_part_of_what_a_case_needs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=10))
-    assert budget.free(tmp_path, Device.CPU)["memory"] > 100e6  # torch is here
+    assert 10 + 50e6 < budget.free(tmp_path, Device.CPU)["memory"] <= 10 + BASE  # torch is here
+
+
+@pytest.mark.parametrize(("own", "counted"), [(400, 400), (BASE, BASE), (BASE + 1, BASE)])
+def test_pages_of_files_are_not_counted_twice_nor_an_earlier_model(
+    own: int, counted: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = SimpleNamespace(rss=own + 7000, shared=7000)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=10))
+    monkeypatch.setattr(psutil, "Process", lambda: SimpleNamespace(memory_info=lambda: seen))
+    assert budget.free(tmp_path, Device.CPU)["memory"] == 10 + counted
 
 
 def test_what_does_not_fit_the_gpu_says_what_it_needs(

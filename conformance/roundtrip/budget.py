@@ -13,6 +13,7 @@ from conformance.axes import models
 from conformance.axes.base import Device, Scheme, Subject
 from conformance.case import Case
 from conformance.errors import UnavailableError
+from conformance.roundtrip.footprint import resident
 
 GROWTH = 1.08
 """Most memory that building, saving or loading may take, by what the model holds,"""
@@ -130,13 +131,15 @@ def missing(need: Budget, *, memory: int, disk: int, gpu: int | None = None) -> 
 def free(directory: Path, device: Device) -> dict[str, int]:
     """Return the free bytes of memory, of the disk of a directory, and of the GPU if one is asked.
 
-    What this process has of memory is counted as free: the libraries are part of what a case needs.
+    What this process allocated is counted as free, as far as a case needs it: the libraries are
+    part of that. Pages of files are not: they are available already.
     A device that is not there has no entry: that is told by whoever requires it.
     """
     import torch
 
+    own, _ = resident(psutil.Process())
     found = {
-        "memory": psutil.virtual_memory().available + psutil.Process().memory_info().rss,
+        "memory": psutil.virtual_memory().available + min(own, BASE),
         "disk": shutil.disk_usage(directory).free,
     }
     if device is Device.CUDA and torch.cuda.is_available():

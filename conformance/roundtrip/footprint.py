@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -109,11 +110,17 @@ class _Sampler:
             self._told()
 
     def _sample(self) -> None:
-        seen = self._process.memory_info()
-        mapped = getattr(seen, "shared", 0)
-        self._anonymous = max(self._anonymous, seen.rss - mapped)
+        anonymous, mapped = resident(self._process)
+        self._anonymous = max(self._anonymous, anonymous)
         self._mapped = max(self._mapped, mapped)
-        self._together = max(self._together, seen.rss)
+        self._together = max(self._together, anonymous + mapped)
+
+
+def resident(process: Any) -> tuple[int, int]:
+    """Return the bytes that a process has in memory: anonymous, and mapped of files."""
+    seen = process.memory_info()
+    mapped = int(getattr(seen, "shared", 0))
+    return seen.rss - mapped, mapped
 
 
 def high_water() -> int:
@@ -129,11 +136,8 @@ def mapped_since() -> Callable[[], int]:
     """Return what tells how many more bytes of files this process has in its memory since."""
     process = psutil.Process()
 
-    def mapped() -> int:
-        return int(getattr(process.memory_info(), "shared", 0))
-
-    before = mapped()
-    return lambda: max(0, mapped() - before)
+    _, before = resident(process)
+    return lambda: max(0, resident(process)[1] - before)
 
 
 def size_of(directory: Path) -> int:
