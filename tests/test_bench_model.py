@@ -115,14 +115,14 @@ def test_published_numbers_stand_apart_and_are_called_so() -> None:
     head, rows = shown.cells(BENCH)
     assert head[-2:] == ["published s", "published GB"]
     assert rows == [[NONE, "1.500", "2.00", "1.000", "0.00", "0.000", "0.660", "31.451"]]
-    assert "Published by others, not measured here: one H100" in shown.markdown(BENCH)
+    assert "Published by others, not measured here: one H100" in "\n".join(shown.notes(BENCH))
     assert BENCH.to_json()["published"]["rows"][NONE] == {"seconds": 0.66, "gigabytes": 31.451}
 
 
 def test_where_nothing_was_published_nothing_is_shown() -> None:
     bench = replace(BENCH, name="flux-small")
     assert shown.cells(bench)[0] == list(shown.COLUMNS)
-    assert "ublished" not in shown.markdown(bench)
+    assert "ublished" not in "\n".join(shown.notes(bench))
 
 
 def test_published_numbers_are_not_those_of_a_compiled_row() -> None:

@@ -10,7 +10,11 @@ BYTES_PER_PARAMETER = 6
 """Memory for the bf16 model, a bf16 copy that is quantized, and the model that is loaded back."""
 
 LONGEST = 240.0
-"""Seconds that quantizing may take: more, and the case would run into its time limit of 300."""
+"""Seconds that quantizing may take, whatever time limit a run was given.
+
+A small case that takes more would run into the usual limit of 300. A large one has more time by its
+size, and is held to the same.
+"""
 
 
 def require_device(device: Device) -> None:
