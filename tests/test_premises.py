@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -252,13 +253,31 @@ def test_a_worker_whose_server_died_ends_itself() -> None:
     assert done.stdout == b""
 
 
-INTERRUPTED = """
+WAITS = "cogvideox-2b.int8wo.quantize_.pickle.cpu"
+INTERRUPTED = f"""
 import sys
 from conformance.cli import main
-sys.argv = ["conformance", "run", "-s", "cogvideox-2b.int8wo.quantize_.pickle.cpu",
-            "--results", sys.argv[1]]
+sys.argv = ["conformance", "run", "-s", "{WAITS}", "--results", sys.argv[1]]
 main()
 """
+
+
+def test_ctrl_c_ends_a_run_that_waits_for_another_one(place: Path) -> None:
+    command = [sys.executable, "-c", INTERRUPTED, str(place / "results.jsonl")]
+    # A shell starts what it puts into the background with Ctrl-C ignored.
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    said = place / "said"
+    with one_large_case(), said.open("w") as log:
+        process = subprocess.Popen(command, cwd=place, stderr=log, preexec_fn=heard)
+        try:
+            soon(said.read_text)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 3
+        finally:
+            process.kill()
+            process.wait()
+    assert said.read_text().startswith(f"{WAITS}: {WAITING.part}, 0 s\n")
+    assert list(place.glob("conformance-*/")) == []
 
 
 @pytest.mark.full
