@@ -16,7 +16,7 @@ from conformance.judging.judge import judge
 from conformance.judging.results import Footer, Header, Result, Results, Selection
 from conformance.judging.summary import tally
 from conformance.report import large, text
-from conformance.roundtrip.budget import Budget
+from conformance.roundtrip.budget import Budget, gigabytes
 from conformance.roundtrip.outcome import (
     Finding,
     NoResult,
@@ -171,7 +171,7 @@ def test_measured_cases_are_tables_of_sizes_seconds_memory_and_floors() -> None:
 def test_memory_is_held_against_what_the_model_holds(buffers: float, own: float, said: str) -> None:
     measured = {"buffer_bytes": buffers * GIGA, "load.anonymous_bytes": own * GIGA}
     lines = large.measured_tables([results({**MEASURES, **measured})]).splitlines()
-    bound = large.gigabytes(1.08 * (2.0 + buffers) * GIGA + 0.6 * GIGA)
+    bound = gigabytes(1.08 * (2.0 + buffers) * GIGA + 0.6 * GIGA)
     (line,) = [each for each in lines if each.startswith(f"| {CASE} | {bound} | 2.70 GB")]
     assert line.endswith(f"| {said} |")
 
