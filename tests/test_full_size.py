@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from conformance.axes import registry
 from conformance.case import all_ids, find
 from conformance.judging.expectations import Expectation, active, load_expectations, packaged
 from conformance.judging.judge import judge
@@ -84,3 +85,11 @@ def test_shards_of_gigabytes_are_asked_for_their_size() -> None:
 def test_int8_takes_half_of_bf16_and_a_little(_header: Header, outcome: Outcome) -> None:
     measures = outcome.measures
     assert 0.50 <= measures["file_bytes"] / measures["bf16_bytes"] <= 0.52
+
+
+def test_the_floor_of_a_deep_model_is_lower_by_what_was_measured() -> None:
+    """What is said of it in `axes/subjects/flux.py`."""
+    outcomes = [each.values[1] for each in saved(".int8wo.")]
+    found = {(each.case.split(".")[0], f"{each.measures['sqnr_db']:.1f}") for each in outcomes}
+    deep = {(name, db) for name, db in found if registry.subjects()[name].deeper}
+    assert deep == {("flux-schnell", "28.3"), ("flux-dev", "28.9")}
