@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+from conformance.axes import registry
+from conformance.case import all_cases
 from conformance.judging.results import read_results
+from conformance.report import pictures
 from conformance.report.check_pages import check_pages
 from conformance.report.large import measured_tables
 
@@ -20,3 +23,11 @@ def test_the_tables_of_full_size_are_those_of_its_results() -> None:
     tables = measured_tables(map(read_results, files))
     page = (ROOT / "docs" / "full-size.md").read_text(encoding="utf-8")
     assert f"<!-- measured -->\n{tables}<!-- /measured -->" in page, "conformance plan --measured"
+
+
+def test_the_page_of_pictures_is_that_of_its_results() -> None:
+    kept = read_results(ROOT / pictures.KEPT)
+    asked = {name for name, case in all_cases().items() if case.subject.pipeline is not None}
+    assert kept.cases.keys() == {name for name in asked if name.endswith(".cpu")}
+    written = (ROOT / pictures.PAGE).read_text(encoding="utf-8")
+    assert written == pictures.page(kept, registry.schemes().values())

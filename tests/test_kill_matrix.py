@@ -14,6 +14,7 @@ from conformance.case import Case, ways_of
 from conformance.judging.verdicts import Verdict, verdict_of
 from conformance.roundtrip.checks import all_checks, check_names
 from conformance.roundtrip.outcome import Finding, Harm, Outcome, Reader, Stage
+from fixtures.saboteurs import memory
 from fixtures.saboteurs.base import Saboteur, Where
 from fixtures.saboteurs.matrix import Theatre, all_saboteurs, new_findings
 
@@ -58,6 +59,30 @@ def test_only_a_fresh_process_misses_what_the_save_registered(theatre: Theatre) 
     failure = theatre.play(all_saboteurs()["loads-where-it-was-saved"]).failure
     assert failure is not None
     assert failure.reader is Reader.FRESH
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "silent"),
+    [
+        ("unquantized-model-kept", "quantize", {"build", "load", "bits", "output"}),
+        ("every-weight-cloned-to-save", "save", {"build", "quantize", "load", "bits", "output"}),
+        ("every-weight-loaded-twice", "load", {"build", "quantize", "save", "inspect"}),
+    ],
+)
+def test_the_part_that_took_the_memory_is_named(
+    theatre: Theatre, name: str, part: str, silent: set[str]
+) -> None:
+    outcome = theatre.play(all_saboteurs()[name])
+    found = {each.path for each in outcome.findings if each.check == "memory"}
+    assert part in found
+    assert not found & silent
+
+
+def test_without_a_defect_memory_stays_within_the_close_bound(theatre: Theatre) -> None:
+    outcome = theatre.survive(memory.CONTROL).during
+    assert (outcome.failure, outcome.no_result) == (None, None)
+    assert {"quantize.anonymous_bytes", "output.anonymous_bytes"} <= outcome.measures.keys()
+    assert [each for each in outcome.findings if each.check == "memory"] == []
 
 
 def test_there_are_thirty_saboteurs_in_every_place() -> None:

@@ -17,7 +17,7 @@ from conformance.judging.results import Footer, Header, Result, Results, Selecti
 from conformance.judging.summary import tally
 from conformance.report import large, text
 from conformance.report.telling import EVERY
-from conformance.roundtrip.budget import Budget
+from conformance.roundtrip.budget import Budget, gigabytes
 from conformance.roundtrip.engine import WAITING
 from conformance.roundtrip.outcome import (
     Finding,
@@ -196,7 +196,7 @@ def test_the_unquantized_weights_stand_between_building_and_quantizing() -> None
 def test_memory_is_held_against_what_the_model_holds(buffers: float, own: float, said: str) -> None:
     measured = {"buffer_bytes": buffers * GIGA, "load.anonymous_bytes": own * GIGA}
     lines = large.measured_tables([results({**MEASURES, **measured})]).splitlines()
-    bound = large.gigabytes(1.08 * (2.0 + buffers) * GIGA + 0.6 * GIGA)
+    bound = gigabytes(1.08 * (2.0 + buffers) * GIGA + 0.6 * GIGA)
     (line,) = [each for each in lines if each.startswith(f"| {CASE} | {bound} | 2.70 GB")]
     assert line.endswith(f"| {said} |")
 

@@ -28,6 +28,7 @@ from conformance.roundtrip.run import verify_again, write_and_verify
 from conformance.roundtrip.streamed import StreamedBase, turned_rows
 from conformance.roundtrip.workshop import Workshop
 from fixtures.saboteurs.base import Sabotage, after_loading, after_quantizing
+from fixtures.saboteurs.memory import room_beside
 from fixtures.saboteurs.surgery import swap
 
 pytestmark = pytest.mark.thorough
@@ -171,8 +172,9 @@ def test_a_linear_is_itself_again_after_the_comparison(shop: Workshop) -> None:
 
 def round_trip(case: Case, shop: Workshop, directory: Path, told: list[Any]) -> Outcome:
     directory.mkdir(parents=True)
-    same = write_and_verify(case, shop, directory, told.append)
-    return merge(same, verify_again(case, directory, told.append))
+    with room_beside():
+        same = write_and_verify(case, shop, directory, told.append)
+        return merge(same, verify_again(case, directory, told.append))
 
 
 @pytest.mark.slow

@@ -41,16 +41,21 @@ def findings() -> tuple[Shown, ...]:
 
 
 @cache
+def declared() -> tuple[Expectation, ...]:
+    """Return what is declared of cases, and then what no case shows."""
+    return (*expectations(), *(each.expectation for each in findings()))
+
+
+@cache
 def groups() -> tuple[Group, ...]:
     """Return which expectations are one defect."""
-    return load_groups(DATA / "defects.toml", [each.name for each in expectations()])
+    return load_groups(DATA / "defects.toml", [each.name for each in declared()])
 
 
 @cache
 def workarounds() -> tuple[Workaround, ...]:
     """Return what was measured to help."""
-    declared = (*expectations(), *(each.expectation for each in findings()))
-    names = names_of(declared, groups())
+    names = names_of(declared(), groups())
     return load_workarounds(DATA / "workarounds.toml", names, all_ids())
 
 
@@ -70,7 +75,5 @@ def defects() -> tuple[Defect, ...]:
     """
     known = measurements()["expectations"]
     measured = {name: Measured.from_json(each) for name, each in known.items()}
-    shown = findings()
-    measured |= {each.expectation.name: each.measured for each in shown}
-    declared = (*expectations(), *(each.expectation for each in shown))
-    return catalogue(declared, groups(), workarounds(), measured)
+    measured |= {each.expectation.name: each.measured for each in findings()}
+    return catalogue(declared(), groups(), workarounds(), measured)

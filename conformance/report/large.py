@@ -11,11 +11,10 @@ from conformance.axes import registry
 from conformance.axes.base import Size
 from conformance.judging.results import Result, Results
 from conformance.report.text import folding_table
-from conformance.roundtrip.budget import bound
+from conformance.roundtrip.budget import GB, bound, gigabytes
 from conformance.roundtrip.outcome import Progress
 from conformance.roundtrip.planning import Planned
 
-GB = 10**9
 PARTS = (
     "build",
     "bf16",
@@ -44,11 +43,6 @@ RATES = {
 """What is measured of a machine, by name."""
 RATIOS = {"bits": "load"}
 """Loading and digesting are one ratio: a mapped file is read when it is digested."""
-
-
-def gigabytes(count: float) -> str:
-    """Render bytes."""
-    return f"{count / GB:.2f} GB"
 
 
 def plan_table(rows: Iterable[Planned]) -> Table:

@@ -1,15 +1,22 @@
 """The measured table of pictures: how much a quantized pipeline's is like the unquantized one's.
 
-python -m conformance.report.pictures RESULTS > docs/pictures.md
+python -m conformance.report.pictures            # write docs/pictures.md anew
+python -m conformance.report.pictures RESULTS    # keep the results of a run, then the page
 """
 
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from conformance.axes import registry
 from conformance.axes.base import Likeness, Scheme
 from conformance.case import find
+from conformance.errors import UsageError
 from conformance.judging.results import Results, read_results
+from conformance.report.tables import ROOT, keep
+
+KEPT = Path("docs/results/pictures.jsonl.xz")
+PAGE = Path("docs/pictures.md")
 
 Measured = Mapping[tuple[str, str], Likeness]
 """By scheme and subject."""
@@ -72,13 +79,28 @@ def page(results: Results, schemes: Iterable[Scheme]) -> str:
     options = [f"--select '{each}'" for each in asked.globs]
     chosen = " ".join([*options, *(f"--marker {each}" for each in asked.markers)])
     command = f"    conformance run {chosen} --results pictures.jsonl"
-    again = "    python -m conformance.report.pictures pictures.jsonl > docs/pictures.md"
-    measured = f"Measured with {on} on CPU. CUDA: not run."
+    again = "    python -m conformance.report.pictures pictures.jsonl"
+    measured = (
+        f"Measured with {on} on CPU, {len(results.cases)} cases, kept in `{KEPT}`. CUDA: not run."
+    )
     lines = table(worst(results), schemes)
     return "\n".join([TEXT, measured, "", command, again, "", *lines]) + "\n"
 
 
-if __name__ == "__main__":
-    from conformance.axes import registry
+def main(arguments: Iterable[str], root: Path = ROOT) -> None:
+    """Keep the results that are named, if any, and write the page.
 
-    print(page(read_results(Path(sys.argv[1])), registry.schemes().values()), end="")
+    Raises:
+        UsageError: they are partial, or some case is not as expected.
+    """
+    for each in arguments:
+        keep(Path(each), root, KEPT)
+    kept = read_results(root / KEPT)
+    (root / PAGE).write_text(page(kept, registry.schemes().values()), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:2])
+    except UsageError as error:
+        sys.exit(f"{error}")

@@ -130,8 +130,10 @@ def committed(root: Path = ROOT, path: Path = COMMITTED) -> Results:
     return read_results(root / path)
 
 
-def keep(results: Path, root: Path = ROOT) -> Path:
+def keep(results: Path, root: Path = ROOT, place: Path | None = None) -> Path:
     """Keep the results of a whole run as the committed ones, and say where.
+
+    Without a place it is that of their cases.
 
     Raises:
         UsageError: they are partial, or some case is not as expected.
@@ -143,7 +145,7 @@ def keep(results: Path, root: Path = ROOT) -> Path:
             f"{found.header.planned - found.tally.cases} not run, "
             f"{len(found.footer.unused)} expectations unused; mend that first"
         )
-    path = root / _place(map(find, found.cases))
+    path = root / (place or _place(map(find, found.cases)))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(packed(results.read_text(encoding="utf-8")))
     return path

@@ -23,6 +23,7 @@ HEADERS = 1.01
 """File bytes by payload bytes, at most."""
 BF16 = 2
 GIB = 2**30
+GB = 10**9
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,11 @@ def shapes(subject: Subject) -> Shapes:
     saved = model.state_dict().keys()
     buffers = sum(each.nbytes for name, each in model.named_buffers() if name not in saved)
     return Shapes(linears, others, buffers)
+
+
+def gigabytes(count: float) -> str:
+    """Render bytes."""
+    return f"{count / GB:.2f} GB"
 
 
 def bound(held: float) -> int:

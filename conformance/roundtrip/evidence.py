@@ -21,6 +21,8 @@ class Side(StrEnum):
     """From what came back; answered once per reader."""
     RESAVER = "resaver"
     """From saving again what came back."""
+    METER = "meter"
+    """From what the parts of a large case cost; answered once they have ended, by each process."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ class Evidence:
     """Of these frames and those of the unquantized pipeline; None where there are none."""
     resaved: tuple[Resaved, ...] = ()
     """The second and the third save."""
+    measures: Mapping[str, float] = field(default_factory=dict)
+    """What the parts of a large case took; see `Footprint`."""
     explain: Callable[[str], str] = lambda _: ""
     """`key/inner -> where and by how much it differs`, for models with an oracle."""
 
@@ -114,18 +118,19 @@ class Check:
 
     def findings(self, evidence: Evidence) -> list[Finding]:
         """Ask the question."""
-        return [
-            Finding(
-                check=self.name,
-                stage=self.stage,
-                harm=each.harm or self.harm,
-                path=each.path,
-                what=each.what,
-                wanted=shorten(each.wanted),
-                got=shorten(each.got),
-            )
-            for each in self.run(evidence)
-        ]
+        return [self.finding(each) for each in self.run(evidence)]
+
+    def finding(self, seen: Difference) -> Finding:
+        """Return a difference as what this check found."""
+        return Finding(
+            check=self.name,
+            stage=self.stage,
+            harm=seen.harm or self.harm,
+            path=seen.path,
+            what=seen.what,
+            wanted=shorten(seen.wanted),
+            got=shorten(seen.got),
+        )
 
 
 def shorten(value: Any, limit: int = 200) -> str:

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from conformance.case import Case
-from conformance.roundtrip import floors
+from conformance.roundtrip import checks, floors
 from conformance.roundtrip.budget import budget, require_room
+from conformance.roundtrip.evidence import Evidence, Side
 from conformance.roundtrip.footprint import Footprint, read_since, size_of
 from conformance.roundtrip.gpus import give_back
 from conformance.roundtrip.held import Held
@@ -81,7 +82,8 @@ def _write_large(case: Case, workshop: Workshop, directory: Path, announce: Anno
     try:
         with kept_in(log), at_large():
             log.measures.update(_floors(log, workshop))
-            _write(log, workshop, directory)
+            record = _write(log, workshop, directory)
+            log.findings += _over(log, record)
             rate = _reading(log, directory)
             log.measures.update(writing_ratios(log.measures, rate))
     finally:
@@ -145,6 +147,7 @@ def _verify_large(case: Case, directory: Path, announce: Announce) -> Outcome:
         with kept_in(log), at_large():
             record = Record.load(directory)
             _verify(log, directory, record)
+            log.findings += _over(log, record)
             rate = _reading(log, directory)
             log.measures.update(reading_ratios(log.measures, rate, record.payload_bytes))
     finally:
@@ -152,12 +155,18 @@ def _verify_large(case: Case, directory: Path, announce: Announce) -> Outcome:
     return log.outcome()
 
 
-def _write(log: Log, workshop: Workshop, directory: Path) -> None:
+def _over(log: Log, record: Record) -> list[Finding]:
+    """Hold what the parts took, which only now is all measured, against what the model holds."""
+    return checks.ask(Evidence(case=log.case, record=record, measures=log.measures), Side.METER)
+
+
+def _write(log: Log, workshop: Workshop, directory: Path) -> Record:
     written = write(log.case, workshop, directory, log.ladder)
     log.findings += written.findings
     log.measures |= written.measures
     log.files = written.record.file_bytes
     log.storage_only = written.product.storage_only or unread(log.case)
+    return written.record
 
 
 def _verify(log: Log, directory: Path, record: Record) -> Held:

@@ -100,8 +100,8 @@ SUBJECTS = (
         formats=("compiled-pickle", "aoti"),
     ),
     Subject("flux-small", FLUX, Size.SMALL, parameters=11_034_944),
-    # int8wo, floor 29.5 dB: -schnell 28.3 to 28.6 dB with 6 tokens and 27.5 dB with 12, -dev, of
-    # as many layers, 28.9 dB (docs/full-size.md).
+    # int8wo, floor 29.5 dB: with 6 tokens -schnell has 28.3 dB and -dev, of as many layers, 28.9 dB
+    # (docs/results/full-size-cpu-flux-*). How much lower the floors are was chosen.
     full("flux-schnell", FLUX, 11_891_178_560, *PLAIN, *shards(10), *shards(2), deeper=3.0),
     full("flux-dev", FLUX, 11_901_408_320, *PLAIN, *shards(10), *shards(2), deeper=1.5),
     Subject(

@@ -23,8 +23,8 @@ from conformance.roundtrip.outcome import Failure, Finding, Harm, Outcome, Reade
 
 DRAWN = frozenset({"picture", "likeness"})
 """The checks of what a whole pipeline draws: a script has none of its other parts."""
-UNSCRIPTED = DRAWN | {"eager"}
-"""The checks that no script shows: nor does one compile."""
+UNSCRIPTED = DRAWN | {"eager", "memory"}
+"""The checks that no script shows: nor does one compile, or hold a model that fills a machine."""
 NOTHING_SAID: Mapping[str, Sequence[Sample]] = {}
 
 
