@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from test_streamed import LOADED, PICKLE, STATE, opened, round_trip
 
 from conformance.axes import models
 from conformance.case import Case
-from conformance.roundtrip import budget, floors, streamed, write
+from conformance.roundtrip import budget, floors, gpus, streamed, write
 from conformance.roundtrip.disk import require_space
 from conformance.roundtrip.ladder import HarnessError
 from conformance.roundtrip.outcome import NoResult, NoResultKind, Outcome, Stage
@@ -148,8 +149,14 @@ def test_where_memory_runs_out_in_the_middle_the_next_case_runs(
     shop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given_back: list[bool] = []
-    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
-    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: given_back.append(True))
+    a_gpu = SimpleNamespace(
+        is_initialized=lambda: True,
+        synchronize=lambda: None,
+        reset_peak_memory_stats=lambda: None,
+        max_memory_allocated=lambda: 0,
+        empty_cache=lambda: given_back.append(True),
+    )
+    monkeypatch.setattr(gpus, "_cuda", lambda: a_gpu)
 
     def greedy(_model: Any, _directory: Path, _limit: int) -> None:
         torch.empty(2**50, dtype=torch.uint8)
