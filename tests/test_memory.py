@@ -41,9 +41,10 @@ def test_every_part_is_judged() -> None:
         ("cogvideox-2b.mixed.quantize_.pickle.cpu", []),
         ("cogvideox-2b.mixed.torchao-config.pickle.cpu", ["quantize"]),
         ("flux-dev.int8wo.quantize_.pickle.cpu", ["quantize"]),
+        ("flux-dev.int8wo.quantize_.pickle.cuda", []),
     ],
 )
-def test_what_must_be_filled_first_is_not_asked(case: str, parts: list[str]) -> None:
+def test_what_must_be_filled_first_or_is_on_a_gpu_is_not_asked(case: str, parts: list[str]) -> None:
     record = Record(case, 0, ModelFacts({}, ()), None, {}, 10 * GB, {}, None, None)
     measures = {"quantize.anonymous_bytes": 2 * MOST}
     found = run(Evidence(find(case), record, measures=measures))
