@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from conformance.roundtrip.footprint import Footprint, mapped_since, read_since, size_of
 
@@ -75,3 +76,25 @@ def test_files_are_sized_and_reads_counted(tmp_path: Path) -> None:
     read = read_since()
     (tmp_path / "inner" / "a").read_bytes()
     assert read() >= 1000
+
+
+def test_a_gpu_that_is_in_use_is_waited_for_and_its_peak_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: done.append("wait"))
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: done.append("forget"))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 42)
+    footprint = Footprint()
+    with footprint.part("part"):
+        done.append("work")
+    assert done == ["wait", "forget", "work", "wait"]
+    assert footprint.measures["part.gpu_bytes"] == 42
+
+
+def test_where_no_gpu_is_in_use_nothing_is_told_of_one() -> None:
+    footprint = Footprint()
+    with footprint.part("part"):
+        pass
+    assert "part.gpu_bytes" not in footprint.measures

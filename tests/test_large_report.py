@@ -164,6 +164,20 @@ def test_measured_cases_are_tables_of_sizes_seconds_memory_and_floors() -> None:
     assert f"| {CASE} | 1.00 | 3.00 | 4.00 |  |  | 400 |" in lines
 
 
+def test_memory_of_a_gpu_has_columns_where_some_case_has_it() -> None:
+    other = "cogvideox-2b.int8wo.quantize_.pickle.cuda"
+    on_gpu = {**MEASURES, "save.gpu_bytes": 1.9 * GIGA, "load.gpu_bytes": 2.1 * GIGA}
+    runs = [results(MEASURES), results(on_gpu, case=other)]
+    lines = large.measured_tables(runs).splitlines()
+    (head,) = [line for line in lines if line.startswith("| case | bound |")]
+    assert head.endswith("| within | writer's GPU | reader's GPU |")
+    (plain,) = [line for line in lines if line.startswith(f"| {CASE} | 2.76 GB")]
+    assert plain.endswith("| its own |  |  |")
+    (gpu,) = [line for line in lines if line.startswith(f"| {other} | 2.76 GB")]
+    assert gpu.endswith("| its own | 1.90 GB | 2.10 GB |")
+    assert not any("GPU |" in line for line in large.measured_tables(runs[:1]).splitlines())
+
+
 @pytest.mark.parametrize(
     ("buffers", "own", "said"),
     [(0.0, 2.4, "its own"), (0.1, 2.4, "yes"), (0.0, 2.8, "no"), (0.1, 2.8, "yes")],

@@ -41,6 +41,9 @@ RATES = {
     "copy": "copy",
 }
 """What is measured of a machine, by name."""
+KINDS = ("its own", "its files")
+"""Of the memory of a process."""
+GPUS = ("writer's GPU", "reader's GPU")
 RATIOS = {"bits": "load"}
 """Loading and digesting are one ratio: a mapped file is read when it is digested."""
 
@@ -109,6 +112,8 @@ class Cost:
     anonymous: float
     mapped: float
     bound: float
+    gpu: float | None = None
+    """Bytes of torch's allocator at once; None where no GPU was in use."""
 
     @property
     def within(self) -> Within:
@@ -131,6 +136,7 @@ def costs(measures: Mapping[str, float]) -> Iterator[Cost]:
                 measures[f"{part}.anonymous_bytes"],
                 measures[f"{part}.mapped_bytes"],
                 bound(held),
+                measures.get(f"{part}.gpu_bytes"),
             )
 
 
@@ -224,16 +230,24 @@ def _timed(part: Cost | None) -> str:
 
 
 def _memory(large: Iterable[Result]) -> Iterator[str]:
-    yield "| case | bound | writer | its own | its files | reader | its own | its files | within |"
-    yield f"|---|{'---:|' * 7}---|"
-    for each in large:
-        parts = list(costs(each.outcome.measures))
+    cases = [(each.outcome.case, list(costs(each.outcome.measures))) for each in large]
+    on_gpu = any(part.gpu is not None for _, parts in cases for part in parts)
+    yield _row("case", "bound", *("writer", *KINDS), *("reader", *KINDS), "within", *GPUS * on_gpu)
+    yield f"|---|{'---:|' * 7}---|{'---:|---:|' * on_gpu}"
+    for case, parts in cases:
         if not parts:
             continue
-        writing = [part for part in parts if part.part not in READING]
-        cells = [*_peak(writing), *_peak([part for part in parts if part.part in READING])]
+        halves = [
+            [part for part in parts if (part.part in READING) is read] for read in (False, True)
+        ]
         worst = max((part.within for part in parts), key=list(Within).index)
-        yield _row(each.outcome.case, gigabytes(parts[0].bound), *cells, worst)
+        cells = [*_peak(halves[0]), *_peak(halves[1]), worst, *map(_gpu, halves * on_gpu)]
+        yield _row(case, gigabytes(parts[0].bound), *cells)
+
+
+def _gpu(parts: Iterable[Cost]) -> str:
+    """Return the most memory of a GPU in any of the parts."""
+    return gigabytes(most) if (most := max((part.gpu or 0.0 for part in parts), default=0)) else ""
 
 
 def _peak(parts: Sequence[Cost]) -> tuple[str, str, str]:

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from conformance.roundtrip import gpus
+
 SAMPLE = 2**30
 """Bytes written and read, unless the checkpoint has fewer."""
 PIECE = 2**24
@@ -18,17 +20,23 @@ SIDE = 3072
 """Of the square weight that `quantize_` is timed with."""
 
 
-def measure(directory: Path, size: int, config: Any) -> dict[str, float]:
+def measure(directory: Path, size: int, config: Any, device: str) -> dict[str, float]:
     """Return rates a second by name: bytes written, read and copied, and weights quantized.
+
+    What `quantize_` raises is for the case to meet; here it means that there is no such floor.
 
     Args:
         directory: where the checkpoint will lie.
         size: bytes that it will have; no more are written here, and at most `SAMPLE`.
         config: for `quantize_`; None where the scheme's weights cannot be quantized one by one.
+        device: where the case quantizes.
     """
     written, read = disk(directory, size)
     rates = {"floor.write": written, "floor.read": read, "floor.copy": copying()}
-    return rates if config is None else {**rates, "floor.quantize": quantizing(config)}
+    if config is not None:
+        with suppress(Exception):
+            rates["floor.quantize"] = quantizing(config, device)
+    return rates
 
 
 def disk(directory: Path, size: int) -> tuple[float, float]:
@@ -88,19 +96,19 @@ def copying() -> float:
     return COPIED / seconds(lambda: target.copy_(source))
 
 
-def quantizing(config: Any) -> float:
+def quantizing(config: Any, device: str) -> float:
     """Return the weights a second of one pass of `quantize_` over a Linear, the better of two."""
     from torchao.quantization import quantize_
 
-    linears = [
-        torch.nn.Linear(SIDE, SIDE, bias=False, dtype=torch.bfloat16).eval().requires_grad_(False)
-        for _ in range(2)
-    ]
+    linear = partial(torch.nn.Linear, bias=False, dtype=torch.bfloat16, device=device)
+    linears = [linear(SIDE, SIDE).eval().requires_grad_(False) for _ in range(2)]
     return SIDE * SIDE / min(seconds(partial(quantize_, each, config)) for each in linears)
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Return how long a piece of work takes."""
+    """Return how long a piece of work takes until it is done, on a GPU too."""
+    gpus.wait()
     start = time.perf_counter()
     work()
+    gpus.wait()
     return time.perf_counter() - start

@@ -2,7 +2,8 @@
 
 Memory is told apart: anonymous (what the process allocated) and mapped (pages of files, which the
 system may take back). The peak of both together is the kernel's own high-water mark where it lets
-us reset that, so that no sample can miss it; the two parts are sampled.
+us reset that, so that no sample can miss it; the two parts are sampled. Of a GPU that is in use the
+peak is that of torch's allocator, and a part ends when the GPU has done its work.
 """
 
 import os
@@ -14,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+
+from conformance.roundtrip import gpus
 
 INTERVAL = 0.02
 """Seconds between two samples."""
@@ -39,7 +42,7 @@ class Footprint:
     def part(
         self, name: str, total: int = 0, done: Callable[[], int] = lambda: 0
     ) -> Iterator[None]:
-        """Measure the block: `<name>.seconds`, and `peak`, `anonymous` and `mapped` bytes.
+        """Measure the block: `<name>.seconds`, and `peak`, `anonymous`, `mapped` and `gpu` bytes.
 
         Args:
             name: of the part.
@@ -47,11 +50,14 @@ class Footprint:
             done: how many of them it has gone through.
         """
         sampler = _Sampler(lambda: self.tell(name, min(done(), total), total))
+        gpus.wait()
+        gpus.forget_peak()
         start = time.perf_counter()
         with sampler:
             yield
+            gpus.wait()
         seconds = time.perf_counter() - start
-        for kind, value in (("seconds", seconds), *sampler.peaks()):
+        for kind, value in (("seconds", seconds), *sampler.peaks(), *gpus.peak().items()):
             key = f"{name}.{kind}"
             self.measures[key] = self._joined(kind, self.measures.get(key, 0.0), value)
 

@@ -142,7 +142,7 @@ def rates(scheme: str, device: Device, place: Path, count: int) -> Rates:
     config = found.resolve().config
     storage, storage_only = how_far(found, device)
     with at_large():
-        general = _general(place, count)
+        general = _general(place, count, str(device))
         if storage is not None or found.whole_model:
             return Rates(quantize=0.0, forward=0.0, **general)
         linear = _of_a_linear(config, str(device), count, calls=not storage_only)
@@ -150,11 +150,11 @@ def rates(scheme: str, device: Device, place: Path, count: int) -> Rates:
 
 
 @cache
-def _general(place: Path, count: int) -> Mapping[str, Any]:
+def _general(place: Path, count: int, device: str) -> Mapping[str, Any]:
     from conformance.roundtrip import floors
 
     written, read = floors.disk(place, SAMPLE)
-    _, plain = _linear("cpu", count)
+    _, plain = _linear(device, count)
     return {"write": written, "read": read, "copy": floors.copying(), "plain": _rate(plain)}
 
 

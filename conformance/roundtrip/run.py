@@ -91,17 +91,18 @@ def _write_large(case: Case, workshop: Workshop, directory: Path, announce: Anno
 
 def _floors(log: Log, workshop: Workshop) -> dict[str, float]:
     """Measure how fast this machine is, before anything large is there."""
-    case = log.case
+    case, device = log.case, log.case.device.writer
     with log.ladder.stage(Stage.RESOLVE):
-        require_device(case.device)
+        require_device(device)
         need = budget(case)
-        require_room(need, workshop.directory, case.device)
-        storage, _ = how_far(case.scheme, case.device)
+        require_room(need, workshop.directory, device)
+        storage, _ = how_far(case.scheme, device)
         config = case.scheme.resolve().config
         require_time(case)
     with log.ladder.stage(Stage.BUILD):
         quantizes = storage is None and not case.scheme.whole_model
-        return floors.measure(workshop.directory, need.payload, config if quantizes else None)
+        config = config if quantizes else None
+        return floors.measure(workshop.directory, need.payload, config, str(device))
 
 
 def _large_log(case: Case, reader: Reader, announce: Announce) -> Log:
