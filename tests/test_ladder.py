@@ -94,6 +94,32 @@ def test_the_memory_of_a_gpu_is_memory() -> None:
     assert ended_by(error, Stage.QUANTIZE).no_result.kind is NoResultKind.OUT_OF_MEMORY
 
 
+AcceleratorError = type("AcceleratorError", (RuntimeError,), {})
+"""As torch names what CUDA reports, since 2.8."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        AcceleratorError("CUDA error: out of memory\nSearch for `cudaErrorMemoryAllocation'"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB"),
+        RuntimeError(
+            "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"
+        ),
+    ],
+)
+def test_so_is_what_cuda_and_cublas_say_of_it_by_other_types(error: Exception) -> None:
+    ended = ended_by(error, Stage.LOAD).no_result
+    assert ended.kind is NoResultKind.OUT_OF_MEMORY
+    assert ended.reason == f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def test_another_error_of_cuda_is_a_failure() -> None:
+    error = AcceleratorError("CUDA error: an illegal memory access was encountered")
+    assert broken_by(error, Stage.LOAD).failure.type == "AcceleratorError"
+
+
 def test_a_failure_keeps_the_stage_in_which_it_came() -> None:
     ladder = Ladder(Reader.SAME)
     with (

@@ -35,8 +35,15 @@ class NoResultError(Exception):
 
 # Before the libraries under test are asked to quantize, what breaks is ours or the environment's.
 OURS = frozenset({Stage.RESOLVE, Stage.BUILD})
-NO_MEMORY = ("DefaultCPUAllocator: ", "Cannot allocate memory")
-"""What torch's CPU allocator and the C library say; their errors have no type of their own."""
+NO_MEMORY = (
+    "DefaultCPUAllocator: ",
+    "Cannot allocate memory",
+    "CUDA error: out of memory",
+    "CUDA out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+"""What torch's CPU allocator, the C library, CUDA and cuBLAS say; their errors have no type of
+their own, or one that other errors have, too."""
 
 
 @dataclass
