@@ -16,10 +16,12 @@ from conformance.bench.benched import BENCHED, NONE
 from conformance.bench.model import Bench, Plan, Row
 from conformance.bench.stopwatch import CLEAR, CpuWatch, CudaWatch
 from conformance.errors import UsageError
+from conformance.roundtrip.premises import sweep
 
 TOY = """
 import json, os, signal, sys
 half, name, scheme, device, directory, *more = sys.argv[1:]
+print("part:", half, "it", flush=True)
 if scheme == "int8wo" and "--compile" in more:
     os.kill(os.getpid(), signal.SIGSEGV)
 if scheme == "int8dq":
@@ -31,6 +33,7 @@ else:
     assert open(os.path.join(directory, "weights")).read() == scheme
     times = [3.0, 1.0, 2.0][: int(more[0])]
     told = {"load_seconds": 0.5, "first_seconds": 9.0, "seconds": times, "peak_bytes": 7}
+    told["spread"] = 0.25
     print("chatter of a library")
     print(json.dumps(told))
 """
@@ -59,7 +62,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_row_is_a_scheme_and_a_way_and_a_dead_process_takes_only_its_own() -> None:
     notes: list[str] = []
     *_, last = model.measure(PLAN, notes.append)
-    plain = Row(NONE, False, "", 0.5, 9.0, 2.0, (3.0, 1.0, 2.0), 7, 40)
+    plain = Row(NONE, False, "", 0.5, 9.0, 2.0, (3.0, 1.0, 2.0), 7, 40, 0.25)
     died = "draw: the process ended by SIGSEGV"
     refused = "save: RuntimeError: no kernel for it"
     assert last.rows == (
@@ -70,7 +73,7 @@ def test_a_row_is_a_scheme_and_a_way_and_a_dead_process_takes_only_its_own() -> 
         Row("int8dq", compiled=False, reason=refused),
         Row("int8dq", compiled=True, reason=refused),
     )
-    assert notes[:2] == ["none: build, quantize, save", "none: load, draw 4 times"]
+    assert notes[:3] == ["none: save it", "none: draw it", "none, compiled: draw it"]
 
 
 @pytest.mark.thorough
@@ -84,7 +87,21 @@ def test_every_row_is_told_when_it_is_there() -> None:
 def test_a_process_that_takes_too_long_is_ended() -> None:
     plan = replace(PLAN, schemes=(NONE,), compiled=(False,), timeout=0.001)
     (bench,) = model.measure(plan, lambda _: None)
-    assert bench.rows[0].reason == "took longer than 0 s"
+    assert bench.rows[0].reason == "save: took longer than 0 s"
+
+
+@pytest.mark.usefixtures("toy")
+def test_no_file_is_left_also_where_a_benchmark_is_broken_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    rows = model.measure(PLAN, lambda _: None)
+    next(rows)
+    (premises,) = tmp_path.glob("conformance-*")
+    assert (premises / NONE / "weights").read_text() == NONE
+    assert sweep(tmp_path) == []
+    rows.close()
+    assert list(tmp_path.glob("conformance-*")) == []
 
 
 @pytest.mark.parametrize(

@@ -104,9 +104,7 @@ AcceleratorError = type("AcceleratorError", (RuntimeError,), {})
         AcceleratorError("CUDA error: out of memory\nSearch for `cudaErrorMemoryAllocation'"),
         RuntimeError("CUDA error: out of memory"),
         RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB"),
-        RuntimeError(
-            "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"
-        ),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
     ],
 )
 def test_so_is_what_cuda_and_cublas_say_of_it_by_other_types(error: Exception) -> None:

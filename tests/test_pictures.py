@@ -4,6 +4,7 @@ import json
 import math
 import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from conformance.axes import pipelines, registry
+from conformance.axes import models, pipelines, registry
 from conformance.axes.base import Device, Likeness, Pipeline, Size
 from conformance.case import all_cases, default_cases, find
 from conformance.errors import UnavailableError, UsageError
@@ -313,7 +314,8 @@ def test_parts_are_made_alike_from_a_seed_and_tied_weights_stay_tied(subject: st
     assert pipeline is not None
     described = pipelines.pipeline_config(pipeline)["parts"]
     for name, each in described.items():
-        first, same, other = (pipelines.part(name, each, seed) for seed in (0, 0, 1))
+        drawings = [partial(models.weight, seed=seed) for seed in (0, 0, 1)]
+        first, same, other = (pipelines.part(name, each, draw) for draw in drawings)
         if not isinstance(first, torch.nn.Module):
             continue
         assert all(torch.equal(a, b) for a, b in zip_parameters(first, same))
@@ -333,7 +335,7 @@ def test_the_prompt_is_known_letter_by_letter(subject: str) -> None:
     config = pipelines.pipeline_config(pipeline)
     prompt, longest = config["call"]["prompt"], config["call"]["max_sequence_length"]
     for name in (each for each in config["parts"] if each.startswith("tokenizer")):
-        tokenizer = pipelines.part(name, config["parts"][name], 0)
+        tokenizer = pipelines.part(name, config["parts"][name], partial(models.weight, seed=0))
         ids = tokenizer(prompt).input_ids
         letters = [each for each in ids if each not in tokenizer.all_special_ids]
         assert len(letters) >= len(prompt.replace(" ", ""))

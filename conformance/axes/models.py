@@ -4,7 +4,7 @@ Torch and diffusers are imported where they are used, so that naming a subject c
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from hashlib import blake2b
@@ -18,6 +18,9 @@ from conformance.errors import UsageError
 _PACKAGE = Path(__file__).parents[1]
 # An installed wheel carries the configs inside the package, a checkout beside it.
 _FIXTURES = (_PACKAGE / "fixtures", _PACKAGE.parent / "fixtures")
+
+Draw = Callable[[str, tuple[int, ...]], Any]
+"""Gives the parameter of a name and a shape."""
 
 NORM_SPREAD = 0.1
 BIAS_SPREAD = 0.1
@@ -138,13 +141,18 @@ def spread(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
     return (NORM_SPREAD, 1.0) if name.endswith("weight") else (BIAS_SPREAD, 0.0)
 
 
-def build(subject: Subject, seed: int = 0) -> Any:
+def build(subject: Subject, seed: int = 0, draw: Draw | None = None) -> Any:
     """Build the subject's model on CPU in bfloat16 and evaluation mode, with seeded weights.
 
     What its class keeps in float32 is in float32, as it is where people load it in bfloat16.
 
     Parameters are allocated once and drawn once; the global random state and the default dtype
     stay as they were.
+
+    Args:
+        subject: whose model.
+        seed: of the weights.
+        draw: gives a parameter by name and shape, in place of `weight` with the seed.
 
     Raises:
         UsageError: the subject has no config file.
@@ -153,6 +161,8 @@ def build(subject: Subject, seed: int = 0) -> Any:
     model = build_unfilled(subject)
     weights = {
         name: weight(name, tuple(parameter.shape), seed, parameter.dtype)
+        if draw is None
+        else draw(name, tuple(parameter.shape)).to(parameter.dtype)
         for name, parameter in model.named_parameters()
     }
     # Not strict: persistent buffers keep the values that the constructor gave them.

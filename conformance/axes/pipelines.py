@@ -9,6 +9,7 @@ import importlib.util
 import inspect
 import string
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,16 @@ def pipeline_config(pipeline: Pipeline) -> dict[str, Any]:
     return config
 
 
-def assemble(pipeline: Pipeline, transformer: Any, seed: int) -> Any:
+def assemble(
+    pipeline: Pipeline, transformer: Any, seed: int, draw: models.Draw | None = None
+) -> Any:
     """Build every other part with seeded weights in bfloat16, and put the pipeline together.
+
+    Args:
+        pipeline: which.
+        transformer: of it.
+        seed: of the weights.
+        draw: gives a parameter by name and shape, in place of `models.weight` with the seed.
 
     Raises:
         UsageError: the pipeline has no config file.
@@ -59,7 +68,8 @@ def assemble(pipeline: Pipeline, transformer: Any, seed: int) -> Any:
     """
     whole = load_class(pipeline)
     described = pipeline_config(pipeline)["parts"]
-    parts = {name: part(name, each, seed) for name, each in described.items()}
+    drawing = draw or partial(models.weight, seed=seed)
+    parts = {name: part(name, each, drawing) for name, each in described.items()}
     return quiet(whole(transformer=transformer, **parts))
 
 
@@ -95,7 +105,7 @@ def draw(pipeline: Pipeline, whole: Any, seed: int) -> Any:
     return frames.movedim(1, -1).to("cpu", torch.float32).contiguous()
 
 
-def part(name: str, described: Mapping[str, Any], seed: int) -> Any:
+def part(name: str, described: Mapping[str, Any], draw: models.Draw) -> Any:
     """Build one part: a module with seeded weights, a scheduler, or a tokenizer.
 
     Raises:
@@ -104,7 +114,7 @@ def part(name: str, described: Mapping[str, Any], seed: int) -> Any:
     import torch
 
     built = constructed(described)
-    return _seeded(built, name, seed) if isinstance(built, torch.nn.Module) else built
+    return _seeded(built, name, draw) if isinstance(built, torch.nn.Module) else built
 
 
 def constructed(described: Mapping[str, Any]) -> Any:
@@ -125,13 +135,13 @@ def _tokenizer(made: Any, arguments: dict[str, Any]) -> Any:
     return made(**arguments)
 
 
-def _seeded(module: Any, name: str, seed: int) -> Any:
+def _seeded(module: Any, name: str, draw: models.Draw) -> Any:
     """Fill the parameters in place: those that are tied stay tied."""
     import torch
 
     with torch.no_grad():
         for key, parameter in module.named_parameters():
-            parameter.copy_(models.weight(f"{name}.{key}", tuple(parameter.shape), seed))
+            parameter.copy_(draw(f"{name}.{key}", tuple(parameter.shape)))
     return module.eval()
 
 

@@ -1,11 +1,8 @@
 """The benchmark of whole pipelines: a row a scheme, each in processes of its own."""
 
-import json
-import signal
-import subprocess
+import shutil
 import sys
-import tempfile
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -14,15 +11,13 @@ from typing import Any
 from conformance.axes import registry
 from conformance.axes.base import Device
 from conformance.bench.benched import BENCHED, NONE, ON_CPU, ON_CUDA
+from conformance.bench.process import Tell, ask
 from conformance.environment import hardware, observed_versions
 from conformance.errors import UsageError
+from conformance.roundtrip.premises import Premises
 
 MODULE = "conformance.bench.drawn"
 GIGABYTE = 10**9
-LAST = 300
-"""Characters of what a process said last."""
-
-Tell = Callable[[str], object]
 
 
 @dataclass(frozen=True)
@@ -60,6 +55,8 @@ class Row:
     """While drawing: of the process on the CPU, of torch's allocator on CUDA."""
     disk_bytes: int = 0
     """Of the transformer's checkpoint."""
+    spread: float = 0.0
+    """Standard deviation of the picture, of a range of 1; of the flattest that was drawn."""
 
 
 @dataclass(frozen=True)
@@ -125,32 +122,30 @@ def has_cuda() -> bool:
 
 def measure(plan: Plan, tell: Tell) -> Generator[Bench, None, None]:
     """Yield the benchmark after each row; `tell` hears of each part before it starts."""
+    about = (plan.name, str(plan.device), plan.runs, observed_versions(), hardware())
     rows: list[Row] = []
-    for scheme in plan.schemes:
-        with tempfile.TemporaryDirectory(prefix="conformance-") as directory:
-            for row in _rows(plan, scheme, Path(directory), tell):
+    premises = Premises.occupy()
+    try:
+        for scheme in plan.schemes:
+            directory = premises.directory / scheme
+            directory.mkdir()
+            for row in _rows(plan, scheme, directory, tell):
                 rows.append(row)
-                yield Bench(
-                    plan.name,
-                    str(plan.device),
-                    plan.runs,
-                    observed_versions(),
-                    hardware(),
-                    tuple(rows),
-                )
+                yield Bench(*about, tuple(rows))
+            shutil.rmtree(directory)
+    finally:
+        premises.leave()
 
 
 def _rows(plan: Plan, scheme: str, directory: Path, tell: Tell) -> Iterator[Row]:
     """Save once, and draw once a way."""
-    tell(f"{scheme}: build, quantize, save")
-    saved = _ask("save", plan, scheme, directory)
+    saved = _ask("save", plan, scheme, directory, tell)
     for compiled in plan.compiled:
         if isinstance(saved, str):
             yield Row(scheme, compiled, reason=saved)
             continue
-        tell(f"{scheme}{', compiled' if compiled else ''}: load, draw {1 + plan.runs} times")
         more = [str(plan.runs), *(["--compile"] if compiled else [])]
-        yield _row(scheme, compiled, saved, _ask("draw", plan, scheme, directory, *more))
+        yield _row(scheme, compiled, saved, _ask("draw", plan, scheme, directory, tell, *more))
 
 
 def _row(scheme: str, compiled: bool, saved: dict[str, Any], drawn: dict[str, Any] | str) -> Row:
@@ -165,23 +160,16 @@ def _row(scheme: str, compiled: bool, saved: dict[str, Any], drawn: dict[str, An
         times=tuple(drawn["seconds"]),
         peak_bytes=drawn["peak_bytes"],
         disk_bytes=saved["disk_bytes"],
+        spread=drawn["spread"],
     )
 
 
-def _ask(half: str, plan: Plan, scheme: str, directory: Path, *more: str) -> dict[str, Any] | str:
+def _ask(
+    half: str, plan: Plan, scheme: str, directory: Path, tell: Tell, *more: str
+) -> dict[str, Any] | str:
     """Run one half in a process of its own; return what it told, or why it told nothing."""
     where = [plan.name, scheme, str(plan.device), str(directory), *more]
-    command: Sequence[str] = [sys.executable, "-m", MODULE, half, *where]
-    try:
-        ended = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=plan.timeout
-        )
-    except subprocess.TimeoutExpired:
-        return f"took longer than {plan.timeout:.0f} s"
-    if ended.returncode == 0:
-        told: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
-        return told
-    if ended.returncode < 0:
-        return f"{half}: the process ended by {signal.Signals(-ended.returncode).name}"
-    said = ended.stderr.strip().splitlines() or ["nothing"]
-    return f"{half}: {said[-1][-LAST:]}"
+    name = f"{scheme}, compiled" if "--compile" in more else scheme
+    command = [sys.executable, "-m", MODULE, half, *where]
+    told = ask(command, plan.timeout, lambda part: tell(f"{name}: {part}"))
+    return f"{half}: {told}" if isinstance(told, str) else told

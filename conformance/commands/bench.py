@@ -28,6 +28,7 @@ from conformance.judging.summary import ExitCode
 from conformance.report import text
 from conformance.report.browser import missing
 from conformance.selection import chosen
+from conformance.versions.runs import ending_like_ctrl_c
 
 LOAD = ("flux-tiny.int8wo.*.cpu", "flux-tiny.float8wo.*.cpu")
 """Two schemes by both routes in all formats: 28 round trips in turn."""
@@ -217,7 +218,7 @@ def _benched(plan: models.Plan, results: Path | None) -> models.Bench:
     """Measure row after row; what is measured is written at once."""
     notes = text.console(stderr=True)
     rows = models.measure(plan, lambda note: notes.print(note, highlight=False))
-    with closing(rows):
+    with ending_like_ctrl_c(), closing(rows):
         for so_far in rows:
             figures = so_far
             if results is not None:

@@ -22,6 +22,12 @@ HEADERS = 1.01
 """File bytes by payload bytes, at most."""
 BF16 = 2
 GIB = 2**30
+ROOM = {
+    "memory": ("memory", "available"),
+    "gpu": ("GPU memory", "free"),
+    "disk": ("disk", "free"),
+}
+"""Kinds of room, in words."""
 
 
 @dataclass(frozen=True)
@@ -115,14 +121,16 @@ def reckon(found: Shapes, scheme: Scheme, *, loads: bool, clones: bool = False) 
 
 def missing(need: Budget, *, memory: int, disk: int, gpu: int | None = None) -> str:
     """Say what a case needs and does not find; empty where it fits into these free bytes."""
+    found = {"memory": memory, "disk": disk, **({} if gpu is None else {"gpu": gpu})}
+    return lacking({"memory": need.memory, "gpu": need.memory, "disk": need.disk}, found)
+
+
+def lacking(needed: Mapping[str, int], found: Mapping[str, int]) -> str:
+    """Say which kinds of room are found and too small; empty where none is."""
     lacks = [
-        f"{needed / GIB:.1f} GiB of {what}, {free / GIB:.1f} GiB are {state}"
-        for what, state, needed, free in (
-            ("memory", "available", need.memory, memory),
-            ("GPU memory", "free", need.memory, gpu),
-            ("disk", "free", need.disk, disk),
-        )
-        if free is not None and needed > free
+        f"{needed[kind] / GIB:.1f} GiB of {what}, {found[kind] / GIB:.1f} GiB are {state}"
+        for kind, (what, state) in ROOM.items()
+        if kind in found and needed[kind] > found[kind]
     ]
     return f"needs {' and '.join(lacks)}" if lacks else ""
 
