@@ -61,7 +61,9 @@ def _heard(lines: Iterable[str], tell: Tell) -> Iterator[str]:
 @contextmanager
 def _running(command: Sequence[str], errors: IO[str]) -> Iterator["subprocess.Popen[str]"]:
     """Run a process, and end it with the block, whatever ends that."""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=errors, encoding="utf-8", errors="replace"
+    ) as process:
         try:
             yield process
         finally:

@@ -58,6 +58,14 @@ def notes(bench: Bench) -> list[str]:
     return lines
 
 
+def markdown(bench: Bench) -> str:
+    """Return the table and its notes as Markdown."""
+    head, rows = cells(bench)
+    rule = ["---", *(["---:"] * (len(head) - 1))]
+    lines = [f"| {' | '.join(each)} |" for each in (head, rule, *rows)]
+    return "\n".join([*lines, "", *notes(bench)]) + "\n"
+
+
 def plottable(path: Path) -> Path:
     """Return the path of a plot; asked before anything is measured.
 

@@ -58,7 +58,7 @@ def all_pages(root: Path, results: Results) -> dict[str, str]:
 
 
 _MEASURED = ("support", "formats", "exchange", "defects", "damage", "past")
-MEASURED = [f"{name}.md" for name in (*_MEASURED, "pictures", "hub", "load")]
+MEASURED = [f"{name}.md" for name in (*_MEASURED, "pictures", "hub", "load", "bench-model")]
 """The pages of what was measured."""
 
 
