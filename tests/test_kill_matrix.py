@@ -61,23 +61,35 @@ def test_only_a_fresh_process_misses_what_the_save_registered(theatre: Theatre) 
     assert failure.reader is Reader.FRESH
 
 
+def parts_over(theatre: Theatre, saboteur: Saboteur) -> set[str]:
+    """Return the parts that the check `memory` names."""
+    return {each.path for each in theatre.play(saboteur).findings if each.check == "memory"}
+
+
+def test_a_save_that_clones_is_named(theatre: Theatre) -> None:
+    (cloning,) = memory.SABOTEURS
+    assert "save" in parts_over(theatre, cloning)
+    assert not parts_over(theatre, cloning) & {"build", "quantize", "load", "bits", "output"}
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "part", "silent"),
+    ("saboteur", "part", "silent"),
     [
-        ("unquantized-model-kept", "quantize", {"build", "load", "bits", "output"}),
-        ("every-weight-cloned-to-save", "save", {"build", "quantize", "load", "bits", "output"}),
-        ("every-weight-loaded-twice", "load", {"build", "quantize", "save", "inspect"}),
+        (memory.LONGER[0], "quantize", {"build", "load", "bits", "output"}),
+        (memory.LONGER[1], "load", {"build", "quantize", "save", "inspect"}),
     ],
+    ids=[each.name for each in memory.LONGER],
 )
 def test_the_part_that_took_the_memory_is_named(
-    theatre: Theatre, name: str, part: str, silent: set[str]
+    theatre: Theatre, saboteur: Saboteur, part: str, silent: set[str]
 ) -> None:
-    outcome = theatre.play(all_saboteurs()[name])
-    found = {each.path for each in outcome.findings if each.check == "memory"}
-    assert part in found
-    assert not found & silent
+    assert theatre.seen(saboteur) == saboteur.seen
+    assert part in parts_over(theatre, saboteur)
+    assert not parts_over(theatre, saboteur) & silent
 
 
+@pytest.mark.slow
 def test_without_a_defect_memory_stays_within_the_close_bound(theatre: Theatre) -> None:
     outcome = theatre.survive(memory.CONTROL).during
     assert (outcome.failure, outcome.no_result) == (None, None)
