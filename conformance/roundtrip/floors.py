@@ -42,8 +42,8 @@ def measure(directory: Path, size: int, config: Any, device: str) -> dict[str, f
 def disk(directory: Path, size: int) -> tuple[float, float]:
     """Write a file in the plainest way, read it back and remove it; return bytes a second.
 
-    Written through the page cache, as the libraries do; read from the disk, as whoever reads a
-    checkpoint that is as large as the memory.
+    Until the disk has it: what a page cache takes at once is no speed that a checkpoint as large as
+    the memory is written with. Read from the disk, as whoever reads such a checkpoint.
     """
     path = directory / "floor"
     piece = os.urandom(min(size, PIECE))
@@ -70,12 +70,12 @@ def _write(path: Path, piece: bytes, count: int) -> None:
     with path.open("wb", buffering=0) as file:
         for _ in range(count):
             file.write(piece)
+        os.fsync(file.fileno())
 
 
 def _forget(path: Path) -> None:
     """Ask the system to keep no page of a file in memory, where it can be asked."""
     with path.open("rb+") as file, suppress(AttributeError):
-        os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
