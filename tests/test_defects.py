@@ -16,12 +16,13 @@ from conformance.judging.defects import (
     load_workarounds,
     names_of,
 )
-from conformance.judging.excuses import Ends, Raises
+from conformance.judging.excuses import Differs, Ends, Raises
 from conformance.judging.expectations import Expectation, load_expectations
 from conformance.judging.measured import Observed, Sample, measured
 from conformance.judging.pasted import Raised
 from conformance.report import catalogue as shipped
 from conformance.report.defects import page, repro, seen
+from conformance.report.repro.defect import UNSCRIPTED
 from conformance.roundtrip.outcome import (
     Failure,
     Finding,
@@ -121,6 +122,16 @@ def test_every_script_is_of_a_workaround() -> None:
     }
     named = {each.script for each in shipped.workarounds() if each.script}
     assert scripts == named | {each.script for each in shipped.findings()}
+
+
+def test_no_script_is_offered_for_a_check_that_none_shows() -> None:
+    shows = {part.expectation.name: part.expectation.excuse for d in DEFECTS for part in d.parts}
+    offered = [
+        line.split()[-1] for d in DEFECTS if (line := repro(d)).startswith("conformance repro")
+    ]
+    checks = {each.check for name in offered if isinstance(each := shows[name], Differs)}
+    assert "requires_grad" in checks
+    assert checks & UNSCRIPTED == set()
 
 
 def test_what_conformance_repro_writes_nothing_for_has_its_script_as_repro() -> None:

@@ -11,10 +11,12 @@ from rich.text import Text
 
 from conformance.case import find
 from conformance.judging.defects import Defect, Part, Workaround
-from conformance.judging.expectations import NONE_FOUND
+from conformance.judging.excuses import Differs
+from conformance.judging.expectations import NONE_FOUND, Expectation
 from conformance.report import text
 from conformance.report.catalogue import defects, measurements
 from conformance.report.repro.choose import example
+from conformance.report.repro.defect import UNSCRIPTED
 
 NONE_MEASURED = "none measured"
 KEY = 120
@@ -34,10 +36,16 @@ def repro(defect: Defect) -> str:
     name, _, reading = case.partition("@")
     if not reading:
         shown = example(expectation) or find(name)
-        if shown.format.script is None:
+        if shown.format.script is None or _unscripted(expectation):
             return _standalone(defect) or f"conformance run --select {shown.id}"
         return f"conformance repro {shown.id} --defect {expectation.name}"
     return f"conformance exchange -w golden -r ENV -s {name}"
+
+
+def _unscripted(expectation: Expectation) -> bool:
+    """Is it of a check that no script shows?"""
+    excuse = expectation.excuse
+    return isinstance(excuse, Differs) and excuse.check in UNSCRIPTED
 
 
 def _standalone(defect: Defect) -> str:
