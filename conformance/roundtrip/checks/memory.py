@@ -15,6 +15,7 @@ there twice; `conformance plan --measured FILE` has every part beside the bound.
 from collections.abc import Iterator, Mapping
 
 from conformance.axes.base import Device
+from conformance.case import Case
 from conformance.roundtrip.budget import bound, gigabytes
 from conformance.roundtrip.evidence import Check, Difference, Evidence, Side
 from conformance.roundtrip.outcome import Harm, Stage
@@ -27,12 +28,16 @@ FLOORS = "floors"
 
 def run(evidence: Evidence) -> Iterator[Difference]:
     """Compare what each part took with what the model holds."""
-    case = evidence.case
-    filled = case.scheme.whole_model and not case.route.loads
-    if filled or case.device is not Device.CPU:
+    if not is_asked(evidence.case):
         return iter(())
     held = evidence.record.payload_bytes + evidence.record.facts.unsaved_bytes
     return over(evidence.measures, held)
+
+
+def is_asked(case: Case) -> bool:
+    """Is what is allocated a matter of the libraries, and of the model?"""
+    filled = case.scheme.whole_model and not case.route.loads
+    return case.device is Device.CPU and not filled
 
 
 def over(measures: Mapping[str, float], held: float) -> Iterator[Difference]:
