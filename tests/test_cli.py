@@ -18,6 +18,7 @@ from conformance.judging.verdicts import Verdict
 PASSES = "flux-tiny.int8wo.quantize_.state-dict.cpu"
 KNOWN = "flux-tiny.int8wo.quantize_.safetensors.cpu"
 SKIPPED = "flux-tiny.int8wo.quantize_.pickle.cuda"
+TOO_LONG = "flux-small.codebook4.quantize_.pickle.cpu"
 
 
 def conformance(directory: Path, *arguments: str, encoding: str = "utf-8") -> Ran:
@@ -143,10 +144,11 @@ def test_ctrl_c_and_a_cancelled_job_leave_a_partial_file(
 
 
 def test_list_tells_what_can_be_measured(tmp_path: Path) -> None:
-    ended = conformance(tmp_path, "list", "--json", "-s", PASSES, "-s", SKIPPED)
+    ended = conformance(tmp_path, "list", "--json", "-s", PASSES, "-s", SKIPPED, "-s", TOO_LONG)
     status = json.loads(ended.stdout)
     assert status[PASSES] == "runs"
     assert SKIPPED in status
+    assert status[TOO_LONG].startswith("no result: quantizing 11 M parameters takes ")
 
 
 def test_show_tells_what_is_expected_and_what_came(ran: tuple[Ran, Path]) -> None:

@@ -53,3 +53,11 @@ def test_why_nothing_is_known_is_told_in_one_line(
     assert planned(CASE, tmp_path) == unplanned("cogvideox-5b has no model config: add it")
     raised = ValueError("not this\nnor that")
     assert planned(CASE, tmp_path) == unplanned("ValueError: not this")
+
+
+def test_what_takes_too_long_to_quantize_is_not_timed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "rates", None)
+    slow = replace(CASE, scheme=replace(CASE.scheme, seconds=1.0))
+    assert planned(slow, tmp_path).reason.endswith(" minutes of one core")

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import IO, Any, cast
 
 Tell = Callable[[str], object]
 
@@ -36,8 +36,7 @@ def ask(command: Sequence[str], timeout: float, tell: Tell) -> dict[str, Any] | 
         _running([*command, "--parent", str(os.getpid())], errors) as process,
         _ended_after(timeout, process, late),
     ):
-        assert process.stdout is not None
-        lines = list(_heard(process.stdout, tell))
+        lines = list(_heard(cast(IO[str], process.stdout), tell))  # it is a pipe
         code = process.wait()
         errors.seek(0)
         said = errors.read().strip().splitlines() or ["it said nothing"]

@@ -147,8 +147,8 @@ COGVIDEOX = Family(
 
 # CogVideoX-2b (sine positions) and -5b (rotary) are the published transformer/config.json of
 # THUDM/CogVideoX-2b and THUDM/CogVideoX-5b, but for one number: the text of -2b has 16 tokens in
-# place of 226, since its table of positions takes the whole text (8 times the forward pass), and no
-# weight depends on it. CogVideoX1.5-5B (rotary, patches over time) has the
+# place of 226 (28 in all in place of 238), since its table of positions takes the whole text, and
+# no weight depends on it. CogVideoX1.5-5B (rotary, patches over time) has the
 # layers and heads of -5b and what `--version 1.5` sets in scripts/convert_cogvideox_to_diffusers.py
 # of diffusers. Its 300 x 300 is the grid that rotary tables are cut from, not the size of a video;
 # copies of a later revision of its published file hold 96 x 170, and nothing here depends on it.

@@ -100,9 +100,9 @@ SUBJECTS = (
         formats=("compiled-pickle", "aoti"),
     ),
     Subject("flux-small", FLUX, Size.SMALL, parameters=11_034_944),
-    # int8wo, floor 29.5 dB: with 6 tokens -schnell has 28.3 dB, 28.6 dB where the processor has no
-    # bf16 instructions, and -dev, of as many layers, 28.9 dB (docs/results/full-size-cpu-flux-*).
-    # How much lower the floors are was chosen.
+    # int8wo, floor 29.5 dB: with 6 tokens -schnell has 28.3 dB, 28.6 dB on another machine, whose
+    # processor has no bf16 instructions, and -dev, of as many layers, 28.9 dB
+    # (docs/results/full-size-cpu-flux-*). How much lower the floors are was chosen.
     full("flux-schnell", FLUX, 11_891_178_560, *PLAIN, *shards(10), *shards(2), deeper=1.5),
     full("flux-dev", FLUX, 11_901_408_320, *PLAIN, *shards(10), *shards(2), deeper=1.5),
     Subject(
